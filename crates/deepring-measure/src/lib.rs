@@ -1,4 +1,4 @@
-//! How long two things take beside each other: runs in turn, and what many of them come to.
+//! Times of two things beside each other: runs in turn, and what many of them come to.
 //!
 //! A time on its own says as much of the machine as of the program. So every number that DeepRing states of its cost is
 //! of pairs ([`in_turn`]): what is measured beside what it is compared with, a few milliseconds apart, by turns first.

@@ -8,13 +8,13 @@ pub type Timed<'a, E> = Box<dyn FnMut() -> Result<Duration, E> + 'a>;
 /// One run of what is compared with, and one of what is measured, next to each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair {
-    /// How long what is compared with took.
+    /// The time of what is compared with.
     pub base: Duration,
-    /// How long what is measured took.
+    /// The time of what is measured.
     pub measured: Duration,
 }
 
-/// How often the two run.
+/// Numbers of runs of the two.
 #[derive(Debug, Clone, Copy)]
 pub struct Rounds {
     /// Unmeasured runs of each at first: neither side is to pay for the first touch of its memory, nor for a choice that
@@ -22,7 +22,7 @@ pub struct Rounds {
     pub warm_up: usize,
     /// Pairs that are measured.
     pub pairs: usize,
-    /// Whether runs of less than 5 ms are repeated, up to 50 times as many pairs: of so short ones, the clock and the
+    /// True if runs of less than 5 ms are repeated, up to 50 times as many pairs: of so short ones, the clock and the
     /// scheduler show.
     pub more_of_short: bool,
 }
@@ -68,7 +68,7 @@ pub fn in_turn<E>(
     Ok(pairs)
 }
 
-/// How long `work` takes, and what it returned, which is dropped only after the clock was read.
+/// The time that `work` takes, and what it returned, which is dropped only after the clock was read.
 ///
 /// # Errors
 /// Those of `work`.

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::pairs::Pair;
 
-/// What many pairs come to.
+/// Medians and ratio of many pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct PairSummary {
-    /// How many there were.
+    /// Number of the pairs.
     pub pairs: usize,
     /// Median of what is compared with, in milliseconds.
     pub base_ms: f64,

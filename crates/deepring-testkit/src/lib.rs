@@ -1,4 +1,4 @@
-//! What the tests of several crates stand on. Not published, and no crate's but for its tests.
+//! Fixtures for the tests of several crates. Not published, and no crate's but for its tests.
 //!
 //! `graphs` builds small ONNX networks, `zoo` has the committed ones and seals rings of them, `running` runs cut blocks
 //! on the bare engine, [`plans`] has pieces of rings that compute nothing, [`rings`]

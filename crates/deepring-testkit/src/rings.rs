@@ -143,7 +143,7 @@ impl Sealed {
         ring.verify(&Trust::owner(self.owner.public()), &|_| ()).unwrap()
     }
 
-    /// What its owner signed of it.
+    /// The outline that its owner signed.
     pub fn outline(&self) -> AuthenticOutline {
         self.ring().outline().clone()
     }
@@ -180,7 +180,7 @@ impl Sealed {
         (Chain::begin(ring.outline(), &genesis, &key, inputs, &start, dealt), start.salt)
     }
 
-    /// What an honest host of a leg comes to, with these outputs.
+    /// The result of an honest host of a leg, with these outputs.
     pub fn result(&self, leg: usize, outputs: Digest) -> LegResult {
         let outline = self.outline();
         let range = LEGS[leg].start as usize..LEGS[leg].end as usize;

@@ -105,7 +105,7 @@ pub struct Sealed {
     pub folder: TempDir,
     /// The ring file.
     pub path: PathBuf,
-    /// Who sealed it: owner 1.
+    /// The owner that sealed it: owner 1.
     pub owner: SecretKey<Owner>,
 }
 
@@ -165,7 +165,7 @@ impl Sealed {
     }
 }
 
-/// What a query begins with in tests: a name, a salt, no nonce, no time.
+/// The beginning of a query in tests: a name, a salt, no nonce, no time.
 pub fn start() -> QueryStart {
     let salt = Salt::from_bytes([7; 32]).unwrap();
     QueryStart { query: Digest([6; 32]), salt, nonce: None, opened_at: 0 }
@@ -176,13 +176,13 @@ pub fn copies(copies: Copies) -> DealPlan {
     DealPlan { copies, eager: false, genesis: Vec::new(), dealt_at: 0 }
 }
 
-/// What the unprotected network answers to one input.
+/// The unprotected network's answer to one input.
 pub fn plain(network: &Path, input: &TensorValue) -> TensorValue {
     let model = PlainModel::unaltered(network, 2.try_into().ok()).unwrap();
     model.run(std::slice::from_ref(input)).unwrap().remove(0)
 }
 
-/// What a session answers to one input.
+/// A session's answer to one input.
 pub fn answer(session: &Session, input: &TensorValue) -> TensorValue {
     session.run(vec![input.clone()]).unwrap().outputs.remove(0).remove(0)
 }

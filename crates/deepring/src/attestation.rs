@@ -1,4 +1,4 @@
-//! What a verification of a ring found, for programs that know nothing of rings: an in-toto Simple
+//! The result of a ring's verification, for programs that know nothing of rings: an in-toto Simple
 //! Verification Result, signed as DSSE, in a Sigstore bundle.
 //!
 //! An SVR says that whoever holds the signing key checked this ring, at this time, and which
@@ -24,7 +24,7 @@ pub use key::{AttestationError, AttestationKey};
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// in-toto attestation framework, predicate "Simple Verification Result" 0.1.
 const PREDICATE_TYPE: &str = "https://in-toto.io/attestation/svr/v0.1";
-/// What a DSSE envelope calls a statement.
+/// The type that a DSSE envelope gives for a statement.
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// Sigstore's bundle of version 0.3.
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";

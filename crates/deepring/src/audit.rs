@@ -1,4 +1,4 @@
-//! Whether two hosts hold the same bytes of the same blocks, asked while nothing is computed.
+//! Audits: two hosts are asked, while nothing is computed, if they hold the same bytes of the same blocks.
 //!
 //! An auditor sends both a [`Challenge`]; each answers with a digest over its opened blocks:
 //!
@@ -23,7 +23,7 @@ use crate::keys::{Host, PublicKey};
 use crate::open::{OpenError, OpeningKey, buffer};
 use crate::ring::AuthenticRing;
 
-/// What the copies of some blocks are asked.
+/// The question that the copies of some blocks are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
     nonce: [u8; 32],

@@ -77,7 +77,7 @@ pub(crate) fn keyed(label: &'static str, secret: &[u8; 32], parts: &[&[u8]]) -> 
 #[error("the system's random number generator failed")]
 pub struct NoRandomness;
 
-/// Where random bytes come from: it fills what it is given. The system's generator is one; a
+/// A source of random bytes: it fills what it is given. The system's generator is one; a
 /// simulation that is to repeat itself has another.
 pub type Random<'a> = dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + 'a;
 

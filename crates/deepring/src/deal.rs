@@ -30,7 +30,7 @@ const MAX_GENESIS: usize = 4096;
 /// Most bytes of a deal: some 250 legs of three hosts fit.
 pub(crate) const MAX_DEAL: usize = 65_535;
 
-/// How many hosts compute each leg.
+/// Number of hosts that compute each leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Copies {
@@ -242,7 +242,7 @@ impl Deal {
         Ok(deal)
     }
 
-    /// How many hosts compute each leg.
+    /// Number of hosts that compute each leg.
     #[must_use]
     pub fn copies(&self) -> Copies {
         let hosts = self.legs.first().map_or(0, |leg| leg.hosts.len());
@@ -349,7 +349,7 @@ impl Deal {
     }
 }
 
-/// What a deal is made with, besides legs and hosts.
+/// The settings of a deal, besides legs and hosts.
 #[derive(Debug, Clone)]
 pub struct DealPlan {
     /// Hosts of each leg.

@@ -39,7 +39,7 @@ pub mod ledger_files {
     pub const CHECKPOINT: &str = "checkpoint";
     /// Locked by the one process that writes.
     pub const WRITER_LOCK: &str = "writer.lock";
-    /// What makes a ledger; the lock is made anew where it is missing.
+    /// The files without which there is no ledger; the lock is made anew where it is missing.
     pub const LASTING: [&str; 4] = [DATABASE, SECRET_KEY, PUBLIC_KEY, CHECKPOINT];
     /// All of them.
     pub const ALL: [&str; 5] = [DATABASE, SECRET_KEY, PUBLIC_KEY, CHECKPOINT, WRITER_LOCK];
@@ -99,7 +99,7 @@ const STORE: &str = "a trust store";
 
 const LEDGER_FILE: &str = "a file of a ledger";
 
-/// What belongs at a resolved path, whether it is there or not.
+/// The name of the thing that belongs at a resolved path, whether it is there or not.
 fn of_place(target: &Path) -> Option<&'static str> {
     if belongs_to_a_ledger(target) {
         return Some(LEDGER_FILE);

@@ -62,7 +62,7 @@ pub enum KeyFileError {
     Passphrase {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, or with the passphrase.
+        /// The fault of the file, or of the passphrase.
         source: crate::keys::EncryptedKeyError,
     },
     /// Another process was changing the file's passphrase for the whole wait.

@@ -39,7 +39,7 @@ const SECRET_LEN: usize = 64;
 
 mod sealed {
     pub trait Sealed {
-        /// What the second half of a secret key is the secret of: its public bytes.
+        /// The public bytes to which the second half of a secret key is the secret.
         fn second_half(secret: &[u8; 32]) -> Option<[u8; 32]>;
     }
 

@@ -126,7 +126,7 @@ pub enum OpenError {
     },
 }
 
-/// What a ring of this kind does not have.
+/// Words for what a ring of this kind holds, and what it does not have.
 fn other_kind(kind: RingKind) -> &'static str {
     match kind {
         RingKind::Network => "this ring holds a network and no files",

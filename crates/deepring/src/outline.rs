@@ -160,7 +160,7 @@ pub enum OutlineError {
     Refused(Finding),
 }
 
-/// What a closure says, without bodies and rows.
+/// The statements of a closure, without bodies and rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Stated {
     pub(crate) kind: RingKind,

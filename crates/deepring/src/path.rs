@@ -1,4 +1,4 @@
-//! Where a path leads, whether or not anything is there.
+//! The place that a path leads to, whether or not anything is there.
 
 mod unnamed;
 
@@ -211,7 +211,7 @@ fn push(left: &mut VecDeque<Left>, path: &Path) {
     parts.for_each(|part| left.push_front(part));
 }
 
-/// Where a file lies or would lie: a name in a folder. Two paths to one place are equal, through
+/// The place where a file lies or would lie: a name in a folder. Two paths to one place are equal, through
 /// links and through folders that are mounted twice. (A hard link is another place: what replaces a
 /// file there leaves this one as it is.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

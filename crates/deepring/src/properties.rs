@@ -58,7 +58,7 @@ fn only_canonical(bytes: &[u8]) {
     }
 }
 
-/// What people edit by hand: the key files of `vectors/`, and the trust stores of its readers.
+/// Texts that people edit by hand: the key files of `vectors/`, and the trust stores of its readers.
 fn texts() -> &'static [(bool, Vec<u8>)] {
     static TEXTS: LazyLock<Vec<(bool, Vec<u8>)>> = LazyLock::new(|| {
         let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors");

@@ -77,7 +77,7 @@ pub struct Repaired {
     pub bytes: u64,
 }
 
-/// What there is to repair.
+/// A repair that is prepared, or the target where none is needed.
 #[derive(Debug)]
 pub enum ToRepair {
     /// Nothing: the target is this intact ring.
@@ -105,7 +105,7 @@ impl PreparedRepair {
         &self.ring
     }
 
-    /// What was found, and what the copy gave.
+    /// The findings, and the parts that came from the copy.
     #[must_use]
     pub fn outcome(&self) -> &Repaired {
         &self.outcome

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::path::{PathWalk, Place};
 
-/// Where a path led when it was walked, and the names on the way.
+/// The place that a path led to when it was walked, and the names on the way.
 ///
 /// Links can be changed while a command runs. A second walk of a path may reach another file than
 /// the one that was looked at, locked or checked; so a path is walked once, and everything kept,

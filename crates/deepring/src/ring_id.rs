@@ -40,7 +40,7 @@ impl Serialize for RingId {
     }
 }
 
-/// What a ring is of.
+/// The kind of a ring: of a network, or of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RingKind {

@@ -56,7 +56,7 @@ impl Serialize for Sha256 {
     }
 }
 
-/// What is known of a file's bytes, all of which were hashed.
+/// The digests of a file's bytes, all of which were hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct FileDigests {
     /// `BLAKE3.derive_key["deepring v1 weights file digest"](bytes)`: what a file is compared with that is given back.
@@ -115,7 +115,7 @@ impl WeightsFile {
         &self.path
     }
 
-    /// Whether it is of tensors, and how its own header is to be read.
+    /// Its kind: if it is of tensors, and how its own header is to be read.
     #[must_use]
     pub fn kind(&self) -> FileKind {
         self.kind

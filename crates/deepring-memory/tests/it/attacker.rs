@@ -1,4 +1,4 @@
-//! What an attacker on memory does: one write or read by each way there is.
+//! An attacker on memory: one write or read by each way there is.
 #![allow(unsafe_code)]
 
 use std::fs::OpenOptions;

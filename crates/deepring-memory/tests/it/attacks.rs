@@ -1,4 +1,4 @@
-//! What stops whom: each way to a process's memory, by its own user and by root, on each kind of region.
+//! Attacks that are stopped and that are not: each way to a process's memory, by its own user and by root, on each kind of region.
 //!
 //! `cargo test -p deepring-memory --test it attacks -- --nocapture` prints the table as Markdown. It needs
 //! root, to act as somebody else; other users see it skipped.
@@ -67,7 +67,7 @@ fn word(outcome: io::Result<()>) -> String {
     }
 }
 
-/// What one way did to one place.
+/// The access that one way had to one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Access {
     read: bool,

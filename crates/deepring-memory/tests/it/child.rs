@@ -34,7 +34,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Whether this kernel has secret memory; says so if not.
+/// Returns whether this kernel has secret memory; says so if not.
 pub(crate) fn has_secret_memory() -> bool {
     let has = Region::new(1, Use::Secrets).unwrap().freeze() == Protection::Secret;
     if !has {

@@ -1,4 +1,4 @@
-//! What a hardened process says of itself.
+//! A hardened process, as it says of itself.
 
 use deepring_memory::harden_process;
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};

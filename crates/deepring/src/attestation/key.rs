@@ -28,7 +28,7 @@ pub enum AttestationError {
     /// The text is no private key of the form that is taken.
     #[error("no ECDSA P-256 private key in PKCS#8 PEM (`BEGIN PRIVATE KEY`): {found}")]
     NoKey {
-        /// What it is instead.
+        /// A description of what the text is instead.
         found: String,
     },
     /// The verifier's id is no URI.
@@ -95,7 +95,7 @@ impl AttestationKey {
         &self.name
     }
 
-    /// What a bundle says for its reader to find the key by: the SHA-256 of the public key's PEM
+    /// The hint by which a bundle's reader finds the key: the SHA-256 of the public key's PEM
     /// text, in hexadecimal, as OpenSSF Model Signing has it.
     #[must_use]
     pub fn hint(&self) -> String {

@@ -1,8 +1,8 @@
-//! Which texts are URIs: RFC 3986, appendix A.
+//! The form of a URI: RFC 3986, appendix A.
 
 use std::net::Ipv6Addr;
 
-/// Whether a text is a URI: a scheme and what may follow it, in the characters that it may have.
+/// Returns whether a text is a URI: a scheme and what may follow it, in the characters that it may have.
 pub(super) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let (rest, fragment) = split(rest, '#');
@@ -13,7 +13,7 @@ pub(super) fn is_uri(text: &str) -> bool {
         && consists(fragment, |c| is_pchar(c) || "/?".contains(c))
 }
 
-/// What stands before a delimiter, and what behind it.
+/// The text before a delimiter, and the text behind it.
 fn split(text: &str, delimiter: char) -> (&str, &str) {
     text.split_once(delimiter).unwrap_or((text, ""))
 }
@@ -57,7 +57,7 @@ fn is_address(address: &str) -> bool {
     of(version, |c| c.is_ascii_hexdigit()) && of(rest, |c| is_of_name(c) || c == ':')
 }
 
-/// Whether a text has nothing but these characters, and others as `%` and two hexadecimal digits.
+/// Returns whether a text has nothing but these characters, and others as `%` and two hexadecimal digits.
 fn consists(text: &str, allowed: impl Fn(char) -> bool) -> bool {
     let mut pieces = text.split('%');
     let plain = |piece: &str| piece.chars().all(&allowed);

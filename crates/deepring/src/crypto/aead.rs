@@ -102,7 +102,7 @@ impl BlockKey {
         }))
     }
 
-    /// What one host answers an audit of this block: `BLAKE3.keyed_hash[k](question || plaintext)`,
+    /// A host's answer to an audit of this block: `BLAKE3.keyed_hash[k](question || plaintext)`,
     /// where `k = BLAKE3.derive_key["deepring v1 audit key"](block key)`. Without the block key it
     /// confirms no guess of the plaintext.
     pub(crate) fn audit_digest(&self, question: &[u8], plaintext: &[u8]) -> Digest {

@@ -1,4 +1,4 @@
-//! Who signs a ledger's entry: a key of any role.
+//! The author of a ledger's entry: a key of any role.
 
 use std::fmt;
 

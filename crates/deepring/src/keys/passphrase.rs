@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// Most bytes of a passphrase: a few lines, never a file that was taken for one.
 pub const MAX_PASSPHRASE: usize = 1024;
 
-/// What a person remembers, or a program is handed, to open a key file; wiped when it is dropped,
+/// The text that a person remembers, or a program is handed, to open a key file; wiped when it is dropped,
 /// and never printed.
 pub struct Passphrase(Zeroizing<String>);
 

@@ -16,7 +16,7 @@ pub struct OwnerMessage<'a> {
 }
 
 impl OwnerMessage<'_> {
-    /// What the signature is for, e.g. `deepring v1 sign closure` (FORMAT.md, section 4): a signer
+    /// The purpose of the signature, e.g. `deepring v1 sign closure` (FORMAT.md, section 4): a signer
     /// may show it, or refuse labels that it does not know.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -68,10 +68,10 @@ pub enum SignerError {
         /// In the signer's words.
         reason: String,
     },
-    /// What it returned is no signature of its public key over this message.
+    /// It returned something else than a signature of its public key over this message.
     #[error("the owner's signer gave something else than its key's signature ({label})")]
     WrongSignature {
-        /// What was to be signed.
+        /// The label of the message that was to be signed.
         label: &'static str,
     },
 }

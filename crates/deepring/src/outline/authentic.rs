@@ -1,4 +1,4 @@
-//! What an authentic outline says.
+//! The statements of an authentic outline.
 
 use super::{AuthenticOutline, Outline, OutlineBlock};
 use crate::crypto::Digest;

@@ -53,7 +53,7 @@ pub struct Chain {
     pub(crate) legs: Vec<ChainLeg>,
 }
 
-/// What a query begins with, besides its inputs.
+/// The beginning of a query, besides its inputs.
 #[derive(Debug, Clone, Copy)]
 pub struct QueryStart {
     /// Its name; no two queries share it.
@@ -83,7 +83,7 @@ pub struct LegResult {
     pub blocks: Vec<Digest>,
     /// How each of their parts was checked.
     pub checked: Checked,
-    /// What the host computed with.
+    /// Engine, library, processor kind and threads that the host computed with.
     pub computed_with: ComputedWith,
     /// Digest over the outputs, for the whole batch.
     pub outputs: Digest,
@@ -162,7 +162,7 @@ pub struct VerifiedPrefix {
 }
 
 impl<'c, 'r> VerifiedChain<'c, 'r> {
-    /// What need not be verified again.
+    /// The part of the chain that need not be verified again.
     #[must_use]
     pub fn prefix(&self) -> VerifiedPrefix {
         let legs = self.chain.legs.len();

@@ -1,4 +1,4 @@
-//! How the parameters of a run are checked, as named on the command line and in a receipt.
+//! The check of a run's parameters, as named on the command line and in a receipt.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::encoding::{DecodeError, Reader, Writer};
 
-/// How the parameters of a run were checked. The order is that of the claims, from none to all: which *evidence* each part had is
+/// The check of a run's parameters. The order is that of the claims, from none to all: which *evidence* each part had is
 /// its [`Coverage`](super::Coverage), which is no scale.
 ///
 /// Prints and parses as on the command line: `none`, `load`, `spot:0.1`, `run`, `auto`, `compute`.

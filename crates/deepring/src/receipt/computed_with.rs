@@ -1,4 +1,4 @@
-//! What a host computed with: engine, library, processor kind and threads.
+//! Engine, library, processor kind and threads that a host computed with.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::plain_file::open_plain;
 /// Longest name of an engine or a processor kind, in bytes.
 const MAX_NAME: usize = 64;
 
-/// What a host says that it computed with. Two hosts that state the same are expected to give the
+/// A host's statement of what it computed with. Two hosts that state the same are expected to give the
 /// same bits; where they state something else, their outputs are compared within bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct ComputedWith {

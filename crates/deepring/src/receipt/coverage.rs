@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::outline::PartClass;
 
-/// How one part of a block was checked when it was used, by each query.
+/// The check of one part of a block when it was used, by each query.
 ///
 /// Not a scale: `product` and `bytes` are evidence of different things, and neither contains the
 /// other. The coverage that several queries have in common is their [meet](Self::meet). Codes and

@@ -30,7 +30,7 @@ pub struct Parcel {
 pub struct Delivered {
     /// The chain so far, verified.
     pub chain: Chain,
-    /// What of it need not be verified again.
+    /// The part of it that need not be verified again.
     pub prefix: VerifiedPrefix,
     /// The salt of the query's digests; the one that its opening commits to.
     pub salt: Salt,

@@ -105,7 +105,7 @@ pub struct Receipt {
     /// For each block, the coverage of each of its parts, in the order of its header; of a batch,
     /// the [meet](Coverage::meet) over its queries.
     pub coverage: Vec<Vec<Coverage>>,
-    /// What the host computed with.
+    /// Engine, library, processor kind and threads that the host computed with.
     pub computed_with: ComputedWith,
     /// Digest over the tensors that came in, for the whole batch.
     pub inputs: Digest,

@@ -104,7 +104,7 @@ impl SealedTensors {
         }
     }
 
-    /// What was sealed, compared with nothing.
+    /// Opens salt and tensors as they were sealed, and compares them with nothing.
     pub(super) fn contents(
         &self,
         record: Digest,

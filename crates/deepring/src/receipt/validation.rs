@@ -14,7 +14,7 @@ use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::ring_id::MAX_BLOCKS;
 
-/// How a copy's outputs compare with those of the receipt.
+/// The comparison of a copy's outputs with those of the receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "agreement")]
 pub enum Agreement {
@@ -123,7 +123,7 @@ pub struct Validation {
     pub rotation: u16,
     /// As [`Receipt::coverage`].
     pub coverage: Vec<Vec<Coverage>>,
-    /// What the copy computed with.
+    /// Engine, library, processor kind and threads that the copy computed with.
     pub computed_with: ComputedWith,
     /// Digest over the tensors that came in.
     pub inputs: Digest,

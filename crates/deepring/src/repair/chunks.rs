@@ -23,7 +23,7 @@ use crate::storage::{read_range, write_at};
 /// Most bytes of a sealed chunk: 64 KiB and a tag.
 pub const MAX_CHUNK_BYTES: usize = crate::crypto::aead::CHUNK_LEN + crate::crypto::aead::TAG_LEN;
 
-/// Where a chunk stands in a ring.
+/// The place of a chunk in a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkPlace {
     /// Index of the block; Genesis is 0.
@@ -77,7 +77,7 @@ pub enum ChunkRepairError {
         /// Where it stands.
         place: ChunkPlace,
     },
-    /// What was written is not what was to be written: the storage, or who writes to it.
+    /// The written bytes are not those that were to be written: the storage, or who writes to it.
     #[error("block {block} is not as it was sealed after it was written")]
     NotAsWritten {
         /// Index of the block.
@@ -121,7 +121,7 @@ impl AuthenticRing {
         Ok((header, body.start))
     }
 
-    /// What stands in a chunk's place; nothing where that cannot be read.
+    /// The bytes in a chunk's place; none where they cannot be read.
     fn stored(&self, start: u64, span: &ChunkSpan) -> Vec<u8> {
         read_range(self.storage(), start + span.body.start..start + span.body.end)
             .unwrap_or_default()

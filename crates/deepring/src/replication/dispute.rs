@@ -29,7 +29,7 @@ const MAX_RESULTS: usize = 3;
 /// For each query of a batch, its tensors.
 type Batch = Vec<Vec<TensorValue>>;
 
-/// What copies of one leg signed against each other, what entered the leg, and the outputs that their holder has.
+/// The records that copies of one leg signed against each other, the leg's inputs, and the outputs that their holder has.
 /// Decoded or made; nothing of it is verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispute {
@@ -209,13 +209,13 @@ impl OpenedDispute {
         &self.salt
     }
 
-    /// What entered the leg: for each query, the live tensors.
+    /// The inputs of the leg: for each query, the live tensors.
     #[must_use]
     pub fn inputs(&self) -> &[Vec<TensorValue>] {
         &self.inputs
     }
 
-    /// What each side signed, in the order of the records.
+    /// The outputs that each side signed, in the order of the records.
     #[must_use]
     pub fn claims(&self) -> Vec<ClaimedOutputs> {
         self.evidence.claims()

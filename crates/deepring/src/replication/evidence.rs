@@ -77,14 +77,14 @@ pub enum EvidenceError {
     NoContradiction(&'static str),
 }
 
-/// What a host signed that it computed for a leg.
+/// The outputs that a host signed to have computed for a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedOutputs {
     /// The host.
     pub host: PublicKey<Host>,
     /// Digest over the outputs of the whole batch, under the query's salt.
     pub outputs: Digest,
-    /// What it says that it computed with.
+    /// Its statement of what it computed with.
     pub computed_with: ComputedWith,
 }
 
@@ -113,7 +113,7 @@ impl Evidence {
         }
     }
 
-    /// What it shows, as an entry says it for good: by what the records are, whatever a fault is called.
+    /// The fault that it shows, as an entry says it for good: by what the records are, whatever a fault is called.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -152,7 +152,7 @@ impl Evidence {
         }
     }
 
-    /// What each side signed that it computed, in the order of the records.
+    /// The outputs that each side signed to have computed, in the order of the records.
     #[must_use]
     pub fn claims(&self) -> Vec<ClaimedOutputs> {
         match self {

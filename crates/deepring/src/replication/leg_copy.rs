@@ -32,7 +32,7 @@ pub struct Outgoing {
 #[error("this host is no copy of the leg that is due")]
 pub struct NotACopy;
 
-/// What this copy knows of another one.
+/// Another copy, as far as this one knows it.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     active: bool,
@@ -86,7 +86,7 @@ pub(super) struct Known {
     pub(super) about: Receipt,
 }
 
-/// What this copy waits for.
+/// A thing that this copy waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
     /// A reveal; outputs that are to be compared; its word about another copy that differs, too.
@@ -95,7 +95,7 @@ enum Owed {
     Validation,
 }
 
-/// What the records of the leg continue.
+/// The state of the chain that the records of the leg continue.
 #[derive(Debug)]
 struct Before<'r> {
     outline: &'r AuthenticOutline,
@@ -345,7 +345,7 @@ impl<'r> LegCopy<'r> {
         self.records.iter().filter(move |known| known.record.receipt == digest && counts(known))
     }
 
-    /// What this copy waits for of another one.
+    /// The thing that another copy owes to this one.
     fn owed(&self, place: usize) -> Option<Owed> {
         let peer = self.peers.get(place).filter(|peer| peer.fault.is_none())?;
         let Some(first) = peer.receipts.first() else { return Some(Owed::Word) };

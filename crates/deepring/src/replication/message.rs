@@ -1,4 +1,4 @@
-//! What the copies of a leg send each other.
+//! The messages between the copies of a leg.
 //!
 //! ```text
 //! query 32 | chain head 32 | kind 1 | contents

@@ -1,11 +1,11 @@
-//! How a leg ends for one of its copies: SETTLE and DISPUTE, and who failed.
+//! The end of a leg for one of its copies: SETTLE and DISPUTE, and who failed.
 
 use super::evidence::Evidence;
 use super::leg_copy::{Known, LegCopy};
 use crate::keys::{Host, PublicKey};
 use crate::receipt::{Receipt, Validation};
 
-/// How a copy failed in a leg.
+/// The fault of a copy in a leg.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CopyFault {
@@ -41,7 +41,7 @@ pub struct Settled {
     pub validations: Vec<Validation>,
 }
 
-/// How a leg ended, as far as this copy knows.
+/// The end of a leg, as far as this copy knows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LegOutcome {
     /// A receipt is validated.

@@ -77,7 +77,7 @@ impl Closure {
         RingVersion { ring, model_version: self.model_version, digest: self.ring_digest(), deal: 0 }
     }
 
-    /// What the outline repeats of it.
+    /// The statements that the outline repeats.
     pub(crate) fn stated(&self) -> Stated {
         Stated {
             kind: self.kind,

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
 
-/// Who said which key came after another.
+/// The reader or the ledger that said which key came after another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Speaker {
     /// The reader himself.
@@ -30,7 +30,7 @@ pub struct Contradiction {
     pub key: PublicKey<Owner>,
     /// The key that is said to come after it.
     pub said: PublicKey<Owner>,
-    /// Who says so.
+    /// The one who says so.
     pub speaker: Speaker,
     /// The key that is known to come after it; where it is `key` itself, `said` came before it.
     pub known: PublicKey<Owner>,

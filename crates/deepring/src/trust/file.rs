@@ -116,7 +116,7 @@ impl RememberedRing {
             .then(|| self.earlier_deals.get(&model_version).copied().unwrap_or(0))
     }
 
-    /// Whether no more is known than can be.
+    /// Returns whether no more is known than can be.
     fn fits(&self) -> bool {
         let known = |(version, deal): (&u64, &u32)| {
             (self.deals_since..self.model_version).contains(version) && *deal != 0
@@ -297,7 +297,7 @@ impl Data {
     }
 }
 
-/// Whether these are pairs of owners' keys, and there are some.
+/// Returns whether these are pairs of owners' keys, and there are some.
 fn are_keys<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> bool {
     let mut keys = pairs.flat_map(|(old, new)| [old, new]).peekable();
     keys.peek().is_some() && keys.all(|key| is_owner(key))

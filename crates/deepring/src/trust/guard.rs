@@ -1,4 +1,4 @@
-//! Who else can write the store's file, or put another in its place: such a store is refused.
+//! Refusal of a store whose file others can write, or in whose place they can put another.
 
 #[cfg(unix)]
 use std::fs;

@@ -49,7 +49,7 @@ pub struct LastVersion {
 /// A rotation that is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRotation {
-    /// Who said so.
+    /// The one who said so.
     pub speaker: Speaker,
     /// The ring that it is about; `None` for all of the owner's.
     pub ring: Option<RingId>,
@@ -57,7 +57,7 @@ pub struct KnownRotation {
     pub keys: KeySuccession,
 }
 
-/// How far what a key signed before it was given up still counts.
+/// The limit up to which the versions by a key that was given up still count.
 pub(super) struct Limit<'a> {
     /// The verifier key of the ledger that says so.
     pub(super) ledger: &'a str,
@@ -88,7 +88,7 @@ impl TrustStore {
         }
     }
 
-    /// What a ledger says of a ring's keys and another word contradicts, if there is something.
+    /// The first contradiction between a ledger's words about a ring's keys and others, if there is one.
     #[must_use]
     pub fn contradicts(
         &self,
@@ -167,7 +167,7 @@ impl TrustStore {
         seen.max_by_key(|(_, seen)| seen.model_version)
     }
 
-    /// What ledgers whose keys the reader gave say of the key that this ring names, where it was given up.
+    /// The limit that ledgers whose keys the reader gave set for the key that this ring names, where it was given up.
     pub(super) fn limit(&self, ring: &OwnedRing) -> Option<Limit<'_>> {
         let (owner, id) = (ring.owner.to_string(), ring.ring.to_string());
         let limits = self.data.given_up.iter().filter_map(|(ledger, rings)| {
@@ -227,7 +227,7 @@ fn hear(
     contradictions
 }
 
-/// What a ledger says of a ring's keys and another word contradicts, if there is something. What it said before does not count.
+/// A contradiction between a ledger's words about a ring's keys and others, if there is one. What it said before does not count.
 fn contradicts(
     data: &Data,
     ledger: &str,
@@ -257,7 +257,7 @@ fn contradicts(
     Some(Contradiction { key: keys.from, said: keys.to, speaker, known, by })
 }
 
-/// Who says that a key was given up, for this one where one is named; not this ledger.
+/// The one who says that a key was given up, for this one where one is named; not this ledger.
 fn speaker(data: &Data, ring: &str, but: &str, old: &str, next: Option<&str>) -> Speaker {
     let named = |found: &str| next.is_none_or(|next| next == found);
     if data.successors.get(old).is_some_and(|found| named(found)) {

@@ -175,7 +175,7 @@ impl TrustStore {
         self.update(|data| remember(data, seen))
     }
 
-    /// Whether nothing of this version would be new.
+    /// Returns whether nothing of this version would be new.
     fn knows(&self, seen: &RingVersion) -> bool {
         self.seen(&seen.ring).is_some_and(|known| {
             (known.model_version, known.digest.as_str())

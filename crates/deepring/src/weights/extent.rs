@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::crypto::Digest;
 use crate::encoding::{DecodeError, Reader, Writer};
 
-/// What a file is, which decides how its own header is read.
+/// The kind of a file, which decides how its own header is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]

@@ -16,7 +16,7 @@ const MAX_COMPONENT: usize = 255;
 pub struct FilePathError {
     /// The text.
     pub path: String,
-    /// What is wrong with it.
+    /// The rule that it breaks.
     pub reason: &'static str,
 }
 

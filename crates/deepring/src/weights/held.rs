@@ -47,7 +47,7 @@ struct PartPlace {
 /// An extent with its place in the file, and the part that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldExtent<'a> {
-    /// What it is.
+    /// The extent itself.
     pub extent: Extent,
     /// Where it begins in the file.
     pub offset: u64,
@@ -378,13 +378,13 @@ fn fit_file<'a>(
     if size == file.size { Ok(()) } else { contradicts("file size", "extents") }
 }
 
-/// Whether a parameter is one that holds bytes of this file.
+/// Returns whether a parameter is one that holds bytes of this file.
 fn is_bytes(spec: &TensorSpec, path: &FilePath) -> bool {
     let rank = spec.dims.as_ref().map_or(0, Vec::len);
     spec.name == path.as_str() && spec.dtype == DType::U8 && rank == 1
 }
 
-/// Whether a parameter can be the next rows of the tensor before.
+/// Returns whether a parameter can be the next rows of the tensor before.
 fn continues(before: &TensorSpec, spec: &TensorSpec) -> bool {
     let row = |spec: &TensorSpec| spec.dims.as_ref().and_then(|d| d.get(1..).map(<[Dim]>::to_vec));
     before.name == spec.name

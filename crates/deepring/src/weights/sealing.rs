@@ -41,7 +41,7 @@ pub enum PlannedExtent {
 pub struct PlannedFile {
     /// Where it lies in the folder.
     pub path: FilePath,
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
     /// Its runs of bytes, in order. Those without bytes are left out.
     pub extents: Vec<PlannedExtent>,

@@ -1,4 +1,4 @@
-//! What is bounded before memory is reserved for it.
+//! Counts and lengths that are bounded before memory is reserved for them.
 
 use super::*;
 

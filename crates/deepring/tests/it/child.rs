@@ -24,7 +24,7 @@ pub(crate) fn command_on_full_disk(name: &str, path: &Path, kib: u32) -> Command
     shell
 }
 
-/// What the parent gave to [`command`].
+/// The path that the parent gave to [`command`].
 pub(crate) fn path() -> PathBuf {
     let path = std::env::var_os(PATH_VARIABLE);
     PathBuf::from(path.expect("run by another test of this binary, not by hand"))

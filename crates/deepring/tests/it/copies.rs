@@ -24,7 +24,7 @@ use crate::child;
 use crate::small_query::{batch_of, items, ran, salt, start};
 use crate::small_ring::{Places, intact, owner, plan, seal_at};
 
-/// What is looked for is so long; a copy of half a secret is one.
+/// Bytes of a pattern that is looked for; a copy of half a secret is one.
 const LEN: usize = 16;
 
 const PATTERNS: &str = "DEEPRING_TEST_PATTERNS";

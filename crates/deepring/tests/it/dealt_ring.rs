@@ -70,7 +70,7 @@ pub(crate) fn opened(ring: &VerifiedRing, start: &QueryStart) -> Chain {
     open_chain_with(ring, &host_a(), batch_of("x0", &[1, 2]), start)
 }
 
-/// What honest copies of the next leg settle on, if all of them compute; the results by their places.
+/// The leg as honest copies settle it, if all of them compute; the results by their places.
 pub(crate) fn conclude(
     ring: &VerifiedRing,
     chain: &Chain,

@@ -26,7 +26,7 @@ fn random() -> impl FnMut(&mut [u8]) -> Result<(), deepring::keys::NoRandomness>
     }
 }
 
-/// What the dispute of leg 1 is made of; the tests change one thing each.
+/// The parts of the dispute of leg 1; the tests change one thing each.
 struct Parts {
     ring: VerifiedRing,
     evidence: deepring::replication::Evidence,
@@ -120,7 +120,7 @@ fn records_of_another_ring_are_ruled_on_by_nobody() {
     assert!(matches!(refused, DisputeError::Evidence(EvidenceError::OtherRing)), "{refused}");
 }
 
-/// Who writes the file chooses none of what both sides signed.
+/// The writer of the file chooses none of what both sides signed.
 #[test]
 fn tensors_that_the_records_do_not_name_are_refused() {
     let other = Parts { inputs: batch("x0", &[1, 3]), ..parts() };

@@ -9,7 +9,7 @@ use deepring::{Host, PublicKey, SecretKey};
 
 use crate::dealt_ring::hosts;
 
-/// What a message is, by its byte behind query and head.
+/// The kinds of messages, by the byte behind query and head.
 pub(crate) const COMMIT: u8 = 1;
 pub(crate) const REVEAL: u8 = 2;
 pub(crate) const RECORD: u8 = 3;
@@ -46,7 +46,7 @@ impl Xorshift {
 
 type Says = Box<dyn Fn(usize, usize, &[u8]) -> bool + Sync>;
 type Echoes = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>> + Sync>;
-/// What a copy came to, and whom it names.
+/// A copy's outcome, and the copies that it names.
 type End = (Option<LegOutcome>, Vec<FailedCopy>);
 /// From which place to which, and what.
 type Sent = (usize, usize, Vec<u8>);
@@ -56,17 +56,17 @@ type Sent = (usize, usize, Vec<u8>);
 pub(crate) struct Liar {
     /// The results that its machines are given.
     pub(crate) results: Vec<LegResult>,
-    /// Whether it says what a machine would, given the machine, which of the other copies it is for, and the message.
+    /// Decides if it says what a machine would, given the machine, which of the other copies it is for, and the message.
     pub(crate) says: Says,
-    /// What it sends back for a message: given the message.
+    /// The messages that it sends back, given a message.
     pub(crate) echoes: Echoes,
     /// How often it sends each of its messages.
     pub(crate) times: usize,
-    /// What it sends to each other copy at the start.
+    /// The messages that it sends to each other copy at the start.
     pub(crate) first: Vec<Vec<u8>>,
     /// How elements compare that it shows; `None` if it shows none.
     pub(crate) shows: Option<Agreement>,
-    /// What its machines claim of the elements that others show.
+    /// The agreement that its machines claim with the elements that others show.
     pub(crate) claims: Agreement,
 }
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::small_ring::{Places, chunks_of, f32_spec, owner, plan, refused, seal, small_ring};
 
-/// What a flip at `at` must be found as: block, part, tensor, byte range.
+/// The finding that a flip at `at` must give: block, part, tensor, byte range.
 fn expected(places: &Places, at: usize) -> (Option<u32>, Section, Option<String>, [u64; 2]) {
     let range = |r: &std::ops::Range<usize>| [r.start as u64, r.end as u64];
     if at < places.closure.start {

@@ -22,7 +22,7 @@ fn wrong(ring: &VerifiedRing) -> LegResult {
     LegResult { outputs: batch_of("x1", &[66, 67]), ..right(ring, 1) }
 }
 
-/// What honest copies of leg 1 come to have in hand against host B.
+/// The evidence that honest copies of leg 1 come to have in hand against host B.
 fn found(ring: &VerifiedRing, lie: &Liar, kind: u8) -> Evidence {
     let chain = opened(ring, &start(1));
     let verified = chain.verify(ring.outline()).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::forge::{RawRing, derive, sign};
 
-/// What the outline takes from a header.
+/// The fields that the outline takes from a header.
 #[derive(Debug)]
 struct Told<'a> {
     name: &'a [u8],

@@ -1,4 +1,4 @@
-//! What a receipt says about checks, part by part: what holds, and what contradicts itself or the ring.
+//! A receipt's claims of checks, part by part: those that hold, and those that contradict themselves or the ring.
 
 use deepring::codec::DecodeError;
 use deepring::receipt::SampleRate;

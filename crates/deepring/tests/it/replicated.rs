@@ -29,7 +29,7 @@ fn of_another_engine(result: LegResult) -> LegResult {
     LegResult { computed_with, ..result }
 }
 
-/// What the honest copies must come to.
+/// The outcome that the honest copies must come to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     /// With two copies, nothing is decided; with three, the liar is named.
@@ -167,7 +167,7 @@ fn runs(ring: &VerifiedRing, lie: Option<(usize, &Liar)>, chain: &Chain) -> Vec<
     (0..SEEDS).into_par_iter().map(run).collect()
 }
 
-/// Whether somebody must name the liar.
+/// Returns whether somebody must name the liar.
 fn must_be_named(wanted: Wanted, place: usize, (copies, eager): (Copies, bool)) -> bool {
     match wanted {
         Wanted::Caught => true,
@@ -214,7 +214,7 @@ fn one_liar_never_passes_a_wrong_output_and_three_copies_name_it_and_go_on() {
     }
 }
 
-/// What holds whatever one copy does.
+/// Checks what holds whatever one copy does.
 fn verify_ending(ring: &VerifiedRing, chain: &Chain, run: &Run, liar: usize, what: &str) {
     let leg = &ring.outline().deal().unwrap().legs[0];
     for (outcome, named) in run.ends.iter().flatten() {
@@ -269,7 +269,7 @@ fn computed_alike(evidence: &Evidence) -> bool {
     }
 }
 
-/// What this lie comes to.
+/// Checks the outcome of this lie.
 fn expect(run: &Run, wanted: Wanted, place: usize, deal: (Copies, bool), what: &str) {
     let settled = |outcome: &Option<LegOutcome>| matches!(outcome, Some(LegOutcome::Settled(_)));
     let ends: Vec<_> = run.ends.iter().flatten().collect();

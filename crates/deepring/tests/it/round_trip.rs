@@ -1,4 +1,4 @@
-//! What was sealed opens to the same bytes, for whom it was sealed.
+//! Sealed blocks open to the same bytes, for whom they were sealed.
 
 use deepring::seal::{RingPlan, RingSealer};
 use deepring::{Digest, OpeningKey, PartKind};

@@ -1,4 +1,4 @@
-//! What the sealer refuses, and that the target is untouched whenever it does.
+//! Plans that the sealer refuses, and the target, which is untouched whenever it does.
 
 use std::path::Path;
 

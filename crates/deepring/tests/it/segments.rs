@@ -31,7 +31,7 @@ fn at(place: u64) -> usize {
     usize::try_from(place).unwrap()
 }
 
-/// What `small_ring::plaintext` gave for block 1: zero where there is no part.
+/// The plaintext of block 1 by `small_ring::plaintext`: zero where there is no part.
 fn expected(parts: &[Part]) -> Vec<u8> {
     let mut out = vec![0; at(parts.last().unwrap().end())];
     for part in parts {

@@ -21,7 +21,7 @@ const LABELS: [&str; 4] = [
     "deepring v1 sign closure",
 ];
 
-/// What a token makes of messages under one label; the rest it signs as it should.
+/// The way in which a token fails for messages under one label; the rest it signs as it should.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     None,

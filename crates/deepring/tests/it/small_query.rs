@@ -35,7 +35,7 @@ pub(crate) fn checked(ring: &VerifiedRing, blocks: Range<usize>, check: Check) -
     Checked::uniform(check, ring.headers()[blocks].iter().map(|h| h.parts.len())).unwrap()
 }
 
-/// What every host here computes with.
+/// Engine, library, processor kind and threads that every host here states.
 pub(crate) fn computed_with() -> ComputedWith {
     ComputedWith::new("engine 1.2.3", Digest::NONE, "x86_64 avx2", 4).unwrap()
 }

@@ -218,7 +218,7 @@ pub(crate) fn refused(bytes: &[u8]) -> Report {
     }
 }
 
-/// What findings name, in order: block, part, tensor.
+/// The places that findings name, in order: block, part, tensor.
 pub(crate) fn places(report: &Report) -> Vec<(Option<u32>, &'static str, Option<&str>)> {
     report.findings.iter().map(|f| (f.block, f.part.name(), f.tensor.as_deref())).collect()
 }

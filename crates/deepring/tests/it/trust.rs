@@ -398,7 +398,7 @@ fn of_a_key_that_was_given_up_the_ledgers_newest_version_counts_and_not_the_thie
     assert_eq!(verdict(&store, &first), Verdict::Stale);
 }
 
-/// What the reader says of keys holds for all rings, whichever he had seen, and through keys of which none was seen.
+/// The reader's word about keys holds for all rings, whichever he had seen, and through keys of which none was seen.
 #[test]
 fn what_a_reader_says_of_keys_holds_before_anything_was_seen_and_through_chains() {
     let (first, _) = two_versions();

@@ -1,4 +1,4 @@
-//! What the trust store keeps whatever comes after: versions by owner and ring, bindings of paths, ledgers; and its lock.
+//! Records that the trust store keeps whatever comes after: versions by owner and ring, bindings of paths, ledgers; and its lock.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ fn to_remember_or_bind_a_ring_is_not_to_trust_its_owner() {
     assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Untrusted);
 }
 
-/// Who puts the file from before the deal back would have one host decide alone.
+/// An attacker who puts the file from before the deal back would have one host decide alone.
 #[test]
 fn a_ring_from_before_its_deal_is_stale_where_the_deal_was_seen() {
     let mut memory = Memory::new();

@@ -11,7 +11,7 @@ use deepring::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a reader must find: a verdict, and the place that the first finding names.
+/// The result that a reader must come to: a verdict, and the place that the first finding names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Expected {
     pub(crate) verdict: String,
@@ -26,7 +26,7 @@ pub(crate) struct Vector {
     pub(crate) file: String,
     /// `ring` or `receipt`.
     pub(crate) kind: String,
-    /// What is wrong with the file.
+    /// The file's defect, in words.
     pub(crate) defect: String,
     /// The trusted owner key; where it is null, the store alone decides.
     pub(crate) owner: Option<String>,

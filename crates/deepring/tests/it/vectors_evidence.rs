@@ -67,7 +67,7 @@ fn objector(record: &[u8]) -> [u8; 32] {
     if record[host..host + 64] == *host_a().public().as_bytes() { HOST_A_SEED } else { HOST_C_SEED }
 }
 
-/// What each kind has in common.
+/// Vectors that each kind has.
 fn every(made: &mut Made, kind: &Kind, other: &str) {
     kind.add(made, "", "nothing", kind.honest.bytes(), Expected::intact());
     for piece in 0..kind.honest.pieces.len() {
@@ -145,7 +145,7 @@ fn equivocations(made: &mut Made, ring: &VerifiedRing) {
     );
 }
 
-/// What an objection must say, of the last record.
+/// Vectors of what an objection must say, of the last record.
 fn objections(made: &mut Made, kind: &Kind) {
     let near = [&[1][..], &0.25f32.to_le_bytes(), &0.5f32.to_le_bytes()].concat();
     let negative = [&[2][..], &1f32.to_le_bytes(), &(-0f32).to_le_bytes()].concat();

@@ -508,7 +508,7 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     claims(f, &about, &honest);
 }
 
-/// What receipts say about checks.
+/// Receipts by what they claim of checks.
 fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
     let (a, b) = layer_by_layer();
     let bytes = decided(ring, a, b).encode();

@@ -55,7 +55,7 @@ fn graphs_of(outline: &[u8]) -> Vec<usize> {
     graphs
 }
 
-/// What an owner may sign, and a ledger takes or does not take behind the ring.
+/// Outlines that an owner may sign, and a ledger takes or does not take behind the ring.
 fn later(made: &mut Made, plain: &[u8], second: &[u8]) {
     let content = at(plain, b"\x05\0conv1") + 7;
     let graphs = graphs_of(second);
@@ -290,7 +290,7 @@ fn trusted(made: &mut Made, honest: &[u8]) {
     record.owner = Some(stranger().public().to_string());
 }
 
-/// What the owner signed, and is not consistent.
+/// Outlines that the owner signed, and that are not consistent.
 fn inconsistent(made: &mut Made, honest: &[u8]) {
     // Behind a name: content digest 32, count of hosts 4, their places 2 each, count of parts 4, parts.
     let parts = |name: &[u8], hosts: usize| at(honest, name) + name.len() + 32 + 4 + 2 * hosts + 4;
@@ -335,7 +335,7 @@ fn inconsistent(made: &mut Made, honest: &[u8]) {
     made.add(("computes_behind_shared_undealt", "outline"), defect, bytes, found);
 }
 
-/// What the encoder would not write.
+/// Bytes that the encoder would not write.
 fn malformed(made: &mut Made, honest: &[u8]) {
     let a = host_a().public();
     let hosts = at(honest, a.as_bytes());

@@ -137,7 +137,7 @@ fn outline_of(record: &Record, read: &dyn Fn(&str) -> Vec<u8>) -> AuthenticOutli
     outline.verify(&Trust::owner(owner_of(record).unwrap())).unwrap()
 }
 
-/// What comes out under the trust that a record states.
+/// The outcome under the trust that a record states.
 fn trusting(record: &Record, verify: impl FnOnce(&Trust<'_>) -> Expected) -> Expected {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("trust.json");

@@ -54,7 +54,7 @@ fn agreement(code: u8, largest: f32, bound: f32) -> Vec<u8> {
     [&[code][..], &largest.to_le_bytes(), &bound.to_le_bytes()].concat()
 }
 
-/// What host B says of leg 1 is edited, and all is closed anew.
+/// Edits host B's record of leg 1, and closes all anew.
 fn with_record(honest: &[u8], edit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut raw = RawReceipts::of(honest);
     edit(&mut raw.validations[0][0]);
@@ -192,7 +192,7 @@ fn signed(made: &mut Made, honest: &[u8]) {
     }
 }
 
-/// What a validator says of its own checks, and validations as a list.
+/// A validator's claims of its own checks, and validations as a list.
 fn coverage_and_lists(made: &mut Made, honest: &[u8]) {
     let body = || place("tampered", Some(1), "body");
     type Claim<'a> = (&'a str, &'a str, u8, &'a [&'a [u8]], Expected);

@@ -1,4 +1,4 @@
-//! What must follow a chain: the checks of one receipt, and of one validation, against the outline and the record
+//! The next record of a chain: the checks of one receipt, and of one validation, against the outline and the record
 //! before.
 
 use super::{ChainLeg, LegResult};
@@ -11,7 +11,7 @@ use crate::receipt::coverage::Coverage;
 use crate::receipt::record::{Opening, Receipt};
 use crate::receipt::validation::{Agreement, Validation};
 
-/// What the next record of a chain must continue.
+/// The state of a chain that its next record must continue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NextRecord<'a> {
     pub(crate) outline: &'a AuthenticOutline,

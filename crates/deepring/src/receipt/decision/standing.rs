@@ -13,7 +13,7 @@ use crate::receipt::validation::Agreement;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Require {
-    /// What the ring's deal promises: a majority with three copies, a validation with two, nothing
+    /// The promise of the ring's deal: a majority with three copies, a validation with two, nothing
     /// of a ring that is not dealt.
     #[default]
     AsDealt,
@@ -25,7 +25,7 @@ pub enum Require {
     None,
 }
 
-/// Who stands behind the outputs of a leg.
+/// The copies that stand behind the outputs of a leg.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "standing")]
 pub enum Standing {
@@ -72,7 +72,7 @@ impl std::fmt::Display for Standing {
     }
 }
 
-/// How far the outputs of a copy that validated are from the receipt's, by its own word: it computed with
+/// The distance between the outputs of a copy that validated and the receipt's, by its own word: it computed with
 /// something else than the receipt's host did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Deviation {
@@ -109,10 +109,10 @@ pub struct DecidedLeg {
     pub end_block: u32,
     /// The host whose receipt stands.
     pub host: PublicKey<Host>,
-    /// Who stands behind it.
+    /// The copies that stand behind its outputs.
     #[serde(flatten)]
     pub standing: Standing,
-    /// How far the outputs of a copy that validated are from the receipt's, where they are not the same.
+    /// The distance between the outputs of a copy that validated and the receipt's, where they are not the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Deviation>,
 }

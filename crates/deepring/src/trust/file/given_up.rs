@@ -10,7 +10,7 @@ use crate::trust::words::Words;
 /// By key: the key that came after it, by the reader's own word.
 pub(in super::super) type Successors = BTreeMap<String, String>;
 
-/// What a ledger says of a key of a ring's owner that was given up.
+/// A ledger's word about a key of a ring's owner that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct GivenUp {
@@ -32,7 +32,7 @@ pub(in super::super) struct Last {
     pub(in super::super) deal: u32,
 }
 
-/// What is not left out is there: null is no version.
+/// A version that is not left out is there: null is none.
 fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Last>, D::Error> {
     Last::deserialize(from).map(Some)
 }
