@@ -1,11 +1,13 @@
-//! Events of rings, recorded as entries: registrations, decisions, findings and repairs.
+//! Events, recorded as entries: of rings and hosts here, of owners in `owners`.
 //!
-//! What has no method of its own here is recorded with [`Ledger::record`].
+//! [`Ledger::record`] is for events that have no method of their own.
+
+mod owners;
 
 use deepring::keys::AuthorKey;
 use deepring::outline::AuthenticOutline;
 use deepring::replication::Evidence;
-use deepring::{Decision, Digest, Finding, Host, PublicKey, RingId};
+use deepring::{Decision, Digest, Finding, Host, PublicKey, RingId, SecretKey};
 
 use crate::entry::{Audit, Entry, Event};
 use crate::error::LedgerError;
@@ -107,21 +109,46 @@ impl Ledger {
         self.record_all(&alarms.collect::<Vec<_>>(), host)
     }
 
-    /// Records evidence as an alarm about each host that it names; returns the entries' indices.
-    /// Signed by a host of the ring.
+    /// Records evidence as alarms, by those of `hosts` that may say it; returns the entries' indices, or
+    /// `None` where none of `hosts` is a host of the version that the evidence is about, as it is
+    /// registered.
+    ///
+    /// One host that the evidence does not name accuses each that it names; where there is none, one
+    /// that it names says so of a proof. Of two that contradict each other, of which one lies, each
+    /// accuses the other: an alarm about itself would be an admission.
     ///
     /// # Errors
-    /// As [`Ledger::record`].
+    /// As [`Ledger::record`]; alarms of earlier `hosts` stay recorded.
     pub fn record_evidence(
         &mut self,
         ring_id: RingId,
         evidence: &Evidence,
         reason: &str,
-        host: &AuthorKey,
-    ) -> Result<Vec<u64>, LedgerError> {
+        hosts: &[SecretKey<Host>],
+    ) -> Result<Option<Vec<u64>>, LedgerError> {
+        let accused = evidence.names();
+        let Some(outline) = self.state()?.outlines(&evidence.receipt().ring_digest).next() else {
+            return Ok(None);
+        };
+        let blocks = outline.blocks();
+        let of_ring = |host: &&SecretKey<Host>| blocks.iter().any(|b| b.has_host(&host.public()));
+        let hosts: Vec<&SecretKey<Host>> = hosts.iter().filter(of_ring).collect();
         let alarm =
             |accused: &PublicKey<Host>| Event::accusation(ring_id, evidence, *accused, reason);
-        self.record_all(&evidence.names().iter().map(alarm).collect::<Vec<_>>(), host)
+        let is_named = |host: &SecretKey<Host>| accused.contains(&host.public());
+        let stranger = hosts.iter().find(|host| !is_named(host));
+        let Some(speaker) = stranger.or(hosts.first()) else { return Ok(None) };
+        if stranger.is_some() || evidence.is_proof() {
+            let alarms: Vec<Event> = accused.iter().map(alarm).collect();
+            return self.record_all(&alarms, &(*speaker).clone().into()).map(Some);
+        }
+        let mut entries = Vec::new();
+        for host in hosts {
+            let others = accused.iter().filter(|accused| **accused != host.public());
+            let alarms: Vec<Event> = others.map(alarm).collect();
+            entries.extend(self.record_all(&alarms, &host.clone().into())?);
+        }
+        Ok(Some(entries))
     }
 
     /// Records that a host restored its copy of blocks from `source`; returns the entry's index.

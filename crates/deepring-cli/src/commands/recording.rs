@@ -15,7 +15,7 @@ use deepring::{
     AuthenticRing, Decision, Digest, Finding, Host, OpeningKey, Owner, PublicKey, RingId, SecretKey,
 };
 use deepring_ledger::{
-    Admitted, Audit, Binding, Cause, Event, Ledger, LedgerError, NoAuthority, Quarantined, State,
+    Admitted, Audit, Binding, Cause, Ledger, LedgerError, NoAuthority, Quarantined, State,
 };
 
 use crate::error::{CliError, Exit};
@@ -320,27 +320,13 @@ impl Recorder {
         evidence: &Evidence,
         reason: &str,
     ) -> Result<(), CliError> {
-        let accused = evidence.names();
-        let outline = self.outline(&evidence.receipt().ring_digest)?;
-        let hosts = self.hosts.iter().filter(|host| is_host(outline, &host.public()));
-        let hosts: Vec<SecretKey<Host>> = hosts.cloned().collect();
+        // What is not registered is refused as such.
+        self.outline(&evidence.receipt().ring_digest)?;
         let ledger = &mut self.vouched.ledger;
-        match hosts.iter().find(|host| !accused.contains(&host.public())).or(hosts.first()) {
-            None => return Err(no_host()),
-            Some(host) if evidence.is_proof() || !accused.contains(&host.public()) => {
-                ledger.record_evidence(ring, evidence, reason, &host.clone().into())?;
-            }
-            // Of two of which one lies, each accuses the other: about itself a host would admit it.
-            Some(_) => {
-                for host in &hosts {
-                    let others = accused.iter().filter(|accused| **accused != host.public());
-                    let alarms =
-                        others.map(|accused| Event::accusation(ring, evidence, *accused, reason));
-                    ledger.record_all(&alarms.collect::<Vec<_>>(), &host.clone().into())?;
-                }
-            }
+        match ledger.record_evidence(ring, evidence, reason, &self.hosts)? {
+            Some(_) => Ok(()),
+            None => Err(no_host()),
         }
-        Ok(())
     }
 
     /// Records that these blocks are whole again, each in the name of a host that has it.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use deepring::keys::{Author, AuthorKey};
+use deepring::keys::Author;
 use deepring::trust::OwnedRing;
 use deepring::{AuthenticRing, Digest, Host, Owner, PublicKey, RingId, SecretKey, Trust};
-use deepring_ledger::{Event, State};
+use deepring_ledger::{Ledger, LedgerError, State};
 use serde_json::json;
 
 use super::grant::not_the_owner;
@@ -48,8 +48,10 @@ fn ring(args: &RevokeRing, trust: Option<&Path>) -> Result<(), CliError> {
     };
     let pending = PendingEntry::open(&args.to, Some(its), trust)?;
     let before = pending.state()?.ring_revoked(&ring_id, &ring_digest.unwrap_or(Digest::NONE));
-    let event = Event::RingRevoked { ring_id, ring_digest, reason: args.why.reason.clone() };
-    pending.record(before, &event, &owner.into(), &what, "ring")
+    let reason = args.why.reason.clone();
+    let revoke =
+        |ledger: &mut Ledger| ledger.revoke_ring(ring_id, ring_digest, reason, &owner.into());
+    pending.record(before, revoke, &what, "ring")
 }
 
 fn key(args: &RevokeKey, trust: Option<&Path>) -> Result<(), CliError> {
@@ -62,8 +64,9 @@ fn key(args: &RevokeKey, trust: Option<&Path>) -> Result<(), CliError> {
     };
     let pending = PendingEntry::open(&args.to, None, trust)?;
     let before = pending.state()?.key_revoked(&public);
-    let event = Event::KeyRevoked { reason: args.why.reason.clone() };
-    pending.record(before, &event, &key, &format!("the key of {role} {public}"), "key")
+    let reason = args.why.reason.clone();
+    let revoke = |ledger: &mut Ledger| ledger.revoke_key(reason, &key);
+    pending.record(before, revoke, &format!("the key of {role} {public}"), "key")
 }
 
 fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
@@ -82,8 +85,9 @@ fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
         Some(ring) => state.host_revoked(&ring, &host),
         None => state.host_revoked_by(&owner.public(), &host),
     };
-    let event = Event::HostRevoked { host, ring_id, reason: args.why.reason.clone() };
-    pending.record(before, &event, &owner.into(), &what, "host")
+    let reason = args.why.reason.clone();
+    let revoke = |ledger: &mut Ledger| ledger.revoke_host(host, ring_id, reason, &owner.into());
+    pending.record(before, revoke, &what, "host")
 }
 
 fn lift(args: &RevokeLift, trust: Option<&Path>) -> Result<(), CliError> {
@@ -107,8 +111,10 @@ fn lift(args: &RevokeLift, trust: Option<&Path>) -> Result<(), CliError> {
     let list = blocks.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let what = format!("quarantine of blocks {list} of host {host}");
     let reason = args.why.reason.clone();
-    let event = Event::QuarantineLifted { ring_id, ring_digest, host, blocks, reason };
-    pending.record(None, &event, &owner.into(), &what, "quarantine")
+    let version = (ring_id, ring_digest);
+    let lift =
+        |ledger: &mut Ledger| ledger.lift_quarantine(version, host, blocks, reason, &owner.into());
+    pending.record(None, lift, &what, "quarantine")
 }
 
 fn quarantined(state: &State, ring: &Digest, host: &PublicKey<Host>) -> Vec<u32> {
@@ -185,30 +191,25 @@ impl<'a> PendingEntry<'a> {
         Ok(self.vouched.ledger.state()?)
     }
 
-    /// Records the event, unless it is on the ledger `before`, and says so.
+    /// Appends the entry, unless it is on the ledger `before`, and says so.
     fn record(
         mut self,
         before: Option<u64>,
-        event: &Event,
-        author: &AuthorKey,
+        append: impl FnOnce(&mut Ledger) -> Result<u64, LedgerError>,
         what: &str,
         kind: &str,
     ) -> Result<(), CliError> {
         let entry = match before {
             Some(entry) => entry,
-            None => self.vouched.ledger.record(event, author)?,
+            None => append(&mut self.vouched.ledger)?,
         };
         self.memory.keep_growth(&self.vouched);
+        let did = if kind == "quarantine" { "lifted" } else { "revoked" };
         if self.to.args.json {
             let already = before.is_some();
-            let did = if kind == "quarantine" { "lifted" } else { "revoked" };
             return output::json(&json!({ did: kind, "entry": entry, "already": already }));
         }
-        let did = match (event, before) {
-            (_, Some(_)) => "revoked already",
-            (Event::QuarantineLifted { .. }, None) => "lifted",
-            (_, None) => "revoked",
-        };
+        let did = if before.is_some() { "revoked already" } else { did };
         output::line(format_args!("{did} by entry {entry}: {what}"))?;
         if before.is_none() {
             output::note(

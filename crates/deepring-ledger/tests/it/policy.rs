@@ -1,7 +1,10 @@
 //! What a ledger refuses to let run, and what stays as it was.
 
-use deepring::keys::Author;
-use deepring_ledger::{AdmitError, Audit, Event, Fault, Ledger, LedgerError, Refusal, Revoked};
+use deepring::SecretKey;
+use deepring::keys::{Author, Node};
+use deepring_ledger::{
+    AdmitError, Audit, Event, Fault, Ledger, LedgerError, QuorumError, Refusal, Revoked,
+};
 
 use crate::authority::{Fixture, by_owner, its};
 use crate::rings::{Sealed, host, owner_key};
@@ -100,6 +103,53 @@ fn a_revoked_ring_owner_or_host_is_refused_and_the_entry_is_named() {
             Some(decided)
         );
     }
+}
+
+#[test]
+fn what_an_owner_has_recorded_is_what_he_asked_for() {
+    let mut bench = Fixture::new(1);
+    let version = (bench.outline.ring_id(), bench.outline.ring_digest());
+    let (ring_id, digest) = version;
+    let (owner, reason) = (by_owner(0), || "lost".to_owned());
+    bench.allowed(&bench.alarm(0, Some(1)), &by_host(0));
+    let lift = bench.lift(0, &[1]);
+    let node = SecretKey::<Node>::from_halves(&[51; 32], &[61; 32]).unwrap().public();
+    let state = bench.ledger.state().unwrap();
+    let set = state.next_validators(vec![owner_key(0).public()], vec![node]).unwrap();
+    assert_eq!((set.epoch, set.origin.as_str()), (1, bench.ledger.key().origin()));
+    let ledger = &mut bench.ledger;
+    let due = [
+        (
+            ledger.lift_quarantine(version, host(0), vec![1], "replaced".into(), &owner).unwrap(),
+            lift,
+        ),
+        (
+            ledger.revoke_host(host(1), None, reason(), &owner).unwrap(),
+            Event::HostRevoked { host: host(1), ring_id: None, reason: reason() },
+        ),
+        (ledger.set_validators(set.clone(), &owner).unwrap(), Event::ValidatorSet(set)),
+        (
+            ledger.rotate_owner(owner_key(0), owner_key(5)).unwrap(),
+            Event::rotation(&owner_key(0).public(), owner_key(5)).unwrap(),
+        ),
+        (
+            ledger.revoke_ring(ring_id, Some(digest), reason(), &by_owner(5)).unwrap(),
+            Event::RingRevoked { ring_id, ring_digest: Some(digest), reason: reason() },
+        ),
+        (
+            ledger.revoke_key(reason(), &by_owner(5)).unwrap(),
+            Event::KeyRevoked { reason: reason() },
+        ),
+    ];
+    for (entry, event) in due {
+        assert_eq!(*bench.ledger.entry(entry).unwrap().event(), event);
+    }
+    // The next set follows this one; one of which a party would count twice is none.
+    let state = bench.ledger.state().unwrap();
+    let next = |nodes| state.next_validators(vec![owner_key(5).public()], nodes);
+    assert_eq!(next(vec![node]).map(|set| set.epoch), Ok(2));
+    let twice = next(vec![node, node]);
+    assert!(matches!(twice, Err(QuorumError::UncountableNode { epoch: 2, .. })), "{twice:?}");
 }
 
 #[test]

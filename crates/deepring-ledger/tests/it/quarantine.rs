@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use deepring::Digest;
+use deepring::keys::Author;
 use deepring::receipt::Item;
 use deepring::replication::{CopyFault, Evidence, LegCopy};
 use deepring_ledger::{Audit, Cause, Event, NoAuthority, Quarantined};
 
 use crate::authority::{Fixture, by_owner, its};
-use crate::rings::{host, host_key};
+use crate::rings::{Sealed, host, host_key};
 use crate::sample::{by_host, with_evidence};
 
 impl Fixture {
@@ -117,6 +118,45 @@ fn a_bare_accusation_and_a_contradiction_are_kept_and_quarantine_nobody() {
 }
 
 #[test]
+fn whose_evidence_it_is_accuses_and_nobody_admits_what_is_not_proven() {
+    let mut bench = Fixture::new(2);
+    let ring = bench.outline.ring_id();
+    let contradiction = bench.ring.contradiction();
+    let equivocation = bench.ring.equivocation();
+    assert!(contradiction.names().contains(&host(0)) && contradiction.names().contains(&host(1)));
+    assert_eq!(equivocation.names(), [host(0)]);
+    for (evidence, signers, due) in [
+        (&contradiction, vec![0, 2, 1], vec![(2, 0), (2, 1)]),
+        (&contradiction, vec![0, 1], vec![(0, 1), (1, 0)]),
+        (&contradiction, vec![9, 1], vec![(1, 0)]),
+        (&equivocation, vec![0, 2], vec![(2, 0)]),
+        (&equivocation, vec![0], vec![(0, 0)]),
+    ] {
+        let keys: Vec<_> = signers.iter().map(|n| host_key(*n)).collect();
+        let entries = bench.ledger.record_evidence(ring, evidence, "why", &keys).unwrap();
+        let said = entries.unwrap().into_iter().map(|index| {
+            let entry = bench.ledger.entry(index).unwrap();
+            let Event::Alarm { accused, .. } = entry.event() else { panic!("{entry:?}") };
+            (*entry.author(), *accused)
+        });
+        let said: Vec<_> = said.collect();
+        assert_eq!(said.len(), due.len(), "{signers:?}");
+        for (author, accused) in due {
+            let due = (Author::Host(host(author)), host(accused));
+            assert!(said.contains(&due), "{signers:?}: {author} of {accused}");
+        }
+    }
+    // Who has no block of the ring has no say, nor has anyone about a ring that is not registered.
+    let before = bench.ledger.len();
+    let of_another = Sealed::new(0, 2).contradiction();
+    for (evidence, n) in [(&contradiction, 9), (&of_another, 2)] {
+        let said = bench.ledger.record_evidence(ring, evidence, "why", &[host_key(n)]).unwrap();
+        assert_eq!(said, None);
+    }
+    assert_eq!(bench.ledger.len(), before);
+}
+
+#[test]
 fn what_evidence_proves_only_the_owner_lifts() {
     let mut bench = Fixture::new(2);
     let evidence = bench.ring.equivocation();
@@ -125,9 +165,9 @@ fn what_evidence_proves_only_the_owner_lifts() {
     assert_eq!(bench.quarantined()[0].entry, own);
     let indices = bench
         .ledger
-        .record_evidence(bench.outline.ring_id(), &evidence, "two receipts", &by_host(1))
+        .record_evidence(bench.outline.ring_id(), &evidence, "two receipts", &[host_key(1)])
         .unwrap();
-    let entry = indices[0];
+    let entry = indices.unwrap()[0];
     let proven = |block| Quarantined { host: host(0), block, cause: Cause::Evidence, entry };
     assert_eq!((receipt.first_block, receipt.end_block()), (1, 3));
     assert_eq!(bench.quarantined(), [proven(1), proven(2)]);
@@ -217,7 +257,7 @@ fn objections_of_revoked_hosts_prove_nothing() {
         let evidence = majority(bench);
         assert!(evidence.is_proof() && evidence.names() == [host(0)]);
         let ring = bench.outline.ring_id();
-        bench.ledger.record_evidence(ring, &evidence, "outvoted", &by_host(3)).unwrap();
+        bench.ledger.record_evidence(ring, &evidence, "outvoted", &[host_key(3)]).unwrap();
         bench.quarantined().len()
     };
     assert!(told(&mut Fixture::new(3)) > 0, "of hosts in good standing it is a proof");

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use deepring::keys::{AuthorKey, Node, Role};
+use deepring::keys::{Node, Role};
 use deepring::{Owner, PublicKey};
-use deepring_ledger::{EntryError, Event, LedgerError, ValidatorSet};
+use deepring_ledger::Ledger;
 use serde_json::json;
 
 use super::LedgerMemory;
@@ -21,8 +21,7 @@ pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(
     let old = secrets.key::<Owner>(&args.owner_key)?;
     let new = secrets.key::<Owner>(&args.new_owner_key)?;
     let (from, to) = (old.public(), new.public());
-    let event = Event::rotation(&from, &new).map_err(|e| LedgerError::from(EntryError::from(e)))?;
-    let (entry, _) = record(&args.to, trust, &old.into(), |_| Ok(event))?;
+    let (entry, _) = record(&args.to, trust, |ledger| Ok(ledger.rotate_owner(old, new)?))?;
     if args.to.args.json {
         return output::json(&json!({ "entry": entry, "owner": from, "new_owner": to }));
     }
@@ -44,15 +43,11 @@ pub(super) fn validators(args: &LedgerValidatorSet, trust: Option<&Path>) -> Res
         .chain(args.owner.iter().chain(&args.node).map(Path::new));
     let begun = args.output.as_deref().map(|path| Begun::at(path, read, trust)).transpose()?;
     let mut epoch = 0;
-    let (entry, bytes) = record(&args.to, trust, &owner.into(), |ledger| {
-        let before = ledger.state()?.validators().map_or(0, |set| set.epoch);
-        epoch = before.saturating_add(1);
-        let origin = ledger.checkpoint().origin().to_owned();
-        let (owners, nodes) = (owners.clone(), nodes.clone());
-        let set = ValidatorSet { epoch, origin, owners, nodes };
-        // With a node that cannot be counted, no certificate of this set would be accepted.
-        set.cosigners().map_err(|e| CliError::new(Exit::Failed, e))?;
-        Ok(Event::ValidatorSet(set))
+    let (entry, bytes) = record(&args.to, trust, |ledger| {
+        let next = ledger.state()?.next_validators(owners.clone(), nodes.clone());
+        let set = next.map_err(|e| CliError::new(Exit::Failed, e))?;
+        epoch = set.epoch;
+        Ok(ledger.set_validators(set, &owner.into())?)
     })?;
     if let Some(begun) = begun {
         begun.write(&bytes)?;
@@ -78,17 +73,15 @@ fn keys<R: Role>(given: &[OsString]) -> Result<Vec<PublicKey<R>>, CliError> {
     Ok(keys)
 }
 
-/// The entry's index, and its bytes.
+/// The index of the entry that `append` adds, and its bytes.
 fn record(
     to: &EntryTo,
     trust: Option<&Path>,
-    author: &AuthorKey,
-    event: impl FnOnce(&deepring_ledger::Ledger) -> Result<Event, CliError>,
+    append: impl FnOnce(&mut Ledger) -> Result<u64, CliError>,
 ) -> Result<(u64, Vec<u8>), CliError> {
     let mut memory = LedgerMemory::open(trust)?;
     let mut vouched = memory.append(&to.args)?;
-    let event = event(&vouched.ledger)?;
-    let entry = vouched.ledger.record(&event, author)?;
+    let entry = append(&mut vouched.ledger)?;
     memory.keep_growth(&vouched);
     let bytes = vouched.ledger.entry(entry)?.as_bytes().to_vec();
     Ok((entry, bytes))

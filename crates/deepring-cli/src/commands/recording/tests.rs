@@ -11,6 +11,7 @@ use deepring::deal::{Copies, DealPlan};
 use deepring::seal::PlannedDeal;
 use deepring::{Check, DType, TensorValue, Trust, UnverifiedRing};
 use deepring_infer::{CutPolicy, Rten, RunError, Seal, Session, SessionOptions, tamper};
+use deepring_ledger::Event;
 
 use super::*;
 
