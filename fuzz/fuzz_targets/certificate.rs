@@ -4,7 +4,8 @@
 use deepring::receipt::Require;
 use deepring::{Owner, PublicKey};
 use deepring_fuzz::LEDGER_KEY;
-use deepring_ledger::{Certificate, Expected, LogTrust};
+use deepring_ledger::certificate::Expected;
+use deepring_ledger::{Certificate, LogTrust};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(certificate) = Certificate::decode(bytes) else { return };

@@ -2,7 +2,8 @@
 #![no_main]
 
 use deepring_fuzz::{LEDGER_KEY, signed};
-use deepring_ledger::{Checkpoint, WitnessKey};
+use deepring_ledger::Checkpoint;
+use deepring_ledger::witness::WitnessKey;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let Some((key, reply)) = text.split_once('\n') else { return };

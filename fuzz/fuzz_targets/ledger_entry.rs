@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use deepring::keys::AuthorKey;
 use deepring::{Host, SecretKey};
-use deepring_ledger::{Entry, UnverifiedEntry};
+use deepring_ledger::Entry;
+use deepring_ledger::entry::UnverifiedEntry;
 
 /// The author of every entry here: a fuzzer cannot find a signature by itself.
 static AUTHOR: LazyLock<AuthorKey> =

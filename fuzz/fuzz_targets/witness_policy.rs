@@ -2,7 +2,8 @@
 #![no_main]
 
 use deepring_fuzz::{LEDGER_KEY, signed};
-use deepring_ledger::{Checkpoint, WitnessPolicy};
+use deepring_ledger::Checkpoint;
+use deepring_ledger::witness::WitnessPolicy;
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
     let Ok(policy) = WitnessPolicy::parse(file) else { return };

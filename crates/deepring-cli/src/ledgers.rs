@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use deepring::files::ledger_files;
 use deepring::trust::{KeySuccession, KnownLedger, LastVersion, OwnedRing, TrustError};
 use deepring::{AuthenticRing, Host, PublicKey, RingId, TrustStore};
-use deepring_ledger::{
-    KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport, State, VerifierKey,
-};
+use deepring_ledger::fsck::LedgerReport;
+use deepring_ledger::log::KeyError;
+use deepring_ledger::{Ledger, LedgerError, LedgerOptions, State, VerifierKey};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};

@@ -2,7 +2,7 @@
 
 use deepring::files::ResolvedPath;
 use deepring::{AuthenticRing, Host, Owner, PublicKey, TrustStore};
-use deepring_ledger::Refusal;
+use deepring_ledger::policy::Refusal;
 
 use crate::error::{CliError, Exit};
 use crate::ledgers::{VouchedLedger, Wanted};

@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use deepring_ledger::{
-    Checkpoint, Cosignature, CosignatureError, NotWitnessed, WitnessPolicy, Witnessed,
+use deepring_ledger::Checkpoint;
+use deepring_ledger::witness::{
+    Cosignature, CosignatureError, NotWitnessed, WitnessPolicy, Witnessed,
 };
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@
 
 use criterion::Criterion;
 use deepring::receipt::Require;
-use deepring_ledger::{Certificate, Expected, Ledger, LogTrust};
+use deepring_ledger::certificate::Expected;
+use deepring_ledger::{Certificate, Ledger, LogTrust};
 use deepring_testkit::rings::{Sealed, host_key, owner_key};
 
 fn main() {

@@ -11,7 +11,7 @@
 //! [`Ledger`] appends nothing without authority. Which type when: [`Ledger::open_or_create`] to begin one, [`Ledger::open`] to record;
 //! [`Ledger::open_read`] to read, ask and prove; [`LedgerOptions::verify`] to recompute everything,
 //! damaged or not; [`Proof::parse`] and [`Proof::verify`] to check a proof with nothing but the
-//! ledger's public key.
+//! ledger's public key. Errors, refusals and reports are in the modules of their topics.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,13 +45,13 @@
 )]
 
 mod backend;
-mod certificate;
+pub mod certificate;
 mod checkpoint;
 mod directory;
-mod entry;
+pub mod entry;
 mod error;
 mod extension;
-mod fsck;
+pub mod fsck;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -60,49 +60,33 @@ mod kept;
 mod key;
 mod ledger;
 mod log_trust;
-mod policy;
-mod proof;
+pub mod policy;
+pub mod proof;
 mod query;
 mod recording;
-mod state;
+pub mod state;
 mod store;
-mod tiles;
+pub mod tiles;
 mod tree;
-mod witness;
+pub mod witness;
+
+/// A log's name and key, and the bodies of its checkpoints.
+pub mod log {
+    pub use crate::checkpoint::{CheckpointBody, CheckpointError};
+    pub use crate::key::{KeyError, is_log_name};
+}
 
 // Recording and reading.
-pub use entry::{
-    Audit, Binding, Countersignature, Entry, Event, MAX_ENTRY_BYTES, MAX_VALIDATORS,
-    UnverifiedEntry, ValidatorSet,
-};
+pub use entry::{Binding, Entry, Event, ValidatorSet};
+pub use error::{Fault, LedgerError};
 pub use ledger::{Ledger, LedgerOptions};
-
-// What the entries come to, and what is refused.
-pub use policy::{AdmitError, Admitted, Refusal};
-pub use state::{Accusation, Cause, NoAuthority, Quarantined, Revocation, Revoked, State};
+pub use state::State;
+pub use store::in_database;
 
 // Checking.
-pub use certificate::{Certificate, Expected, VerifiedCertificate};
-pub use checkpoint::{Checkpoint, CheckpointBody};
-pub use extension::{ExtensionProof, VerifiedExtension};
-pub use fsck::{Defect, LedgerFinding, LedgerReport};
-pub use key::{VerifierKey, is_log_name};
+pub use certificate::Certificate;
+pub use checkpoint::Checkpoint;
+pub use extension::ExtensionProof;
+pub use key::VerifierKey;
 pub use log_trust::LogTrust;
-pub use proof::{Proof, VerifiedInclusion};
-
-// Witnesses, and files for whoever mirrors the log.
-pub use tiles::{TilesError, TilesExport};
-pub use witness::{
-    CosignError, Cosignature, CosignedCheckpoint, LineFault, NotWitnessed, WitnessKey,
-    WitnessPolicy, Witnessed,
-};
-
-// Errors.
-pub use certificate::CertificateError;
-pub use checkpoint::CheckpointError;
-pub use entry::EntryError;
-pub use error::{Fault, LedgerError};
-pub use key::KeyError;
-pub use proof::ProofError;
-pub use store::in_database;
-pub use witness::{CosignatureError, QuorumError, WitnessKeyError, WitnessPolicyError};
+pub use proof::Proof;

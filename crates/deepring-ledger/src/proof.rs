@@ -1,4 +1,4 @@
-//! Proof that an entry is in the log: `c2sp.org/tlog-proof@v1`, checked offline.
+//! Proofs, checked offline: that an entry is in the log (`c2sp.org/tlog-proof@v1`), and that the log only grew.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ use crate::entry::{Entry, EntryError, MAX_ENTRY_BYTES, UnverifiedEntry};
 use crate::key::VerifierKey;
 use crate::log_trust::LogTrust;
 use crate::witness::{Cosignature, QuorumError};
+
+pub use crate::extension::{ExtensionProof, VerifiedExtension};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// Longest path from a leaf to a root, in hashes.
@@ -87,7 +89,7 @@ pub struct Proof {
 /// [`Certificate`](crate::Certificate).
 ///
 /// ```compile_fail,E0451
-/// use deepring_ledger::VerifiedInclusion;
+/// use deepring_ledger::proof::VerifiedInclusion;
 ///
 /// fn made(of: VerifiedInclusion) -> VerifiedInclusion {
 ///     VerifiedInclusion { ..of } // error: the fields are private

@@ -8,9 +8,9 @@ use deepring::keys::AuthorKey;
 use deepring::outline::AuthenticOutline;
 use deepring::receipt::Require;
 use deepring::{Decision, Host, SecretKey};
-use deepring_ledger::{
-    Binding, Certificate, CertificateError, Entry, EntryError, Event, LedgerError,
-};
+use deepring_ledger::certificate::CertificateError;
+use deepring_ledger::entry::EntryError;
+use deepring_ledger::{Binding, Certificate, Entry, Event, LedgerError};
 use thiserror::Error;
 
 use crate::agreement::{
@@ -127,7 +127,7 @@ impl Certifier {
 async fn cosigned_over(
     mut progress: watch::Receiver<LedgerProgress>,
     index: u64,
-) -> Result<Arc<deepring_ledger::CosignedCheckpoint>, CertifyError> {
+) -> Result<Arc<deepring_ledger::witness::CosignedCheckpoint>, CertifyError> {
     let over = |progress: &LedgerProgress| {
         progress.certified.as_ref().is_some_and(|c| c.checkpoint().size() > index)
     };

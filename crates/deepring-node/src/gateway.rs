@@ -36,7 +36,7 @@ use std::sync::Arc;
 use commonware_utils::channel::watch;
 use deepring::{AuthenticRing, Host, PublicKey};
 use deepring_infer::inputs::Preprocess;
-use deepring_ledger::CertificateError;
+use deepring_ledger::certificate::CertificateError;
 use serde::Serialize;
 use thiserror::Error;
 use utoipa::ToSchema;

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use deepring::files::read_plain;
 use deepring::{Decision, Finding, Owner, PublicKey, Section};
-use deepring_ledger::{
-    Certificate, CertificateError, Expected, Fault, LogTrust, MAX_ENTRY_BYTES, ValidatorSet,
-    VerifiedCertificate, VerifierKey,
-};
+use deepring_ledger::certificate::{CertificateError, Expected, VerifiedCertificate};
+use deepring_ledger::entry::MAX_ENTRY_BYTES;
+use deepring_ledger::{Certificate, Fault, LogTrust, ValidatorSet, VerifierKey};
 use serde_json::{Value, json};
 
 use super::pinned::PinnedRing;

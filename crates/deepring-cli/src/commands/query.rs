@@ -10,7 +10,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use deepring::{Digest, Finding, Owner, PublicKey, Section, TensorSpec, TensorValue};
-use deepring_ledger::{Certificate, Expected, LogTrust, VerifiedCertificate};
+use deepring_ledger::certificate::{Expected, VerifiedCertificate};
+use deepring_ledger::{Certificate, LogTrust};
 use serde_json::{Value, json};
 
 use super::certificate::{refused, shown_json, validator_set};

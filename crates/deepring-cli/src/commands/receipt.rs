@@ -13,7 +13,7 @@ use deepring::Section;
 use deepring::receipt::tensors_digest;
 use deepring::trust::OwnedRing;
 use deepring::{Decision, Digest, Finding, TensorSpec, TensorValue, VerifiedDecision};
-use deepring_ledger::Revocation;
+use deepring_ledger::state::Revocation;
 use serde_json::{Value, json};
 
 use crate::cli::{ReceiptCommand, ReceiptVerify};

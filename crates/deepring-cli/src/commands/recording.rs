@@ -14,9 +14,10 @@ use deepring::replication::{CopyFault, Evidence, FailedCopy};
 use deepring::{
     AuthenticRing, Decision, Digest, Finding, Host, OpeningKey, Owner, PublicKey, RingId, SecretKey,
 };
-use deepring_ledger::{
-    Admitted, Audit, Binding, Cause, Ledger, LedgerError, NoAuthority, Quarantined, State,
-};
+use deepring_ledger::entry::Audit;
+use deepring_ledger::policy::{AdmitError, Admitted, Refusal};
+use deepring_ledger::state::{Cause, NoAuthority, Quarantined};
+use deepring_ledger::{Binding, Ledger, LedgerError, State};
 
 use crate::error::{CliError, Exit};
 use crate::ledgers::{VouchedLedger, Voucher, Wanted};
@@ -411,9 +412,7 @@ impl Recorder {
     /// A version of a ring as the ledger knows it, by which it says who may say what.
     fn outline(&self, digest: &Digest) -> Result<&AuthenticOutline, CliError> {
         let known = self.state()?.outlines(digest).next();
-        known.ok_or_else(|| {
-            deepring_ledger::AdmitError::from(deepring_ledger::Refusal::NotRegistered).into()
-        })
+        known.ok_or_else(|| AdmitError::from(Refusal::NotRegistered).into())
     }
 
     fn host_of(&self, outline: &AuthenticOutline, block: u32) -> Option<&SecretKey<Host>> {

@@ -1,6 +1,8 @@
 //! Errors and refusals of a ledger.
 
-use deepring_ledger::{AdmitError, Cause, Fault, LedgerError, Quarantined, Refusal};
+use deepring_ledger::policy::{AdmitError, Refusal};
+use deepring_ledger::state::{Cause, Quarantined};
+use deepring_ledger::{Fault, LedgerError};
 
 use super::{CliError, Exit};
 

@@ -4,7 +4,8 @@ use std::fs;
 
 use deepring::SecretKey;
 use deepring::keys::Node;
-use deepring_ledger::{Ledger, WitnessKey};
+use deepring_ledger::Ledger;
+use deepring_ledger::witness::WitnessKey;
 
 use crate::workspace::Workspace;
 

@@ -11,7 +11,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use deepring::keys::Node;
 use deepring::{SecretKey, TensorValue};
 use deepring_infer::inputs::{JsonTensor, TensorText, read_npy, write_npy};
-use deepring_ledger::{Ledger, WitnessKey};
+use deepring_ledger::Ledger;
+use deepring_ledger::witness::WitnessKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -16,7 +16,7 @@ use crate::witness::Cosignature;
 /// not.
 ///
 /// ```compile_fail,E0451
-/// use deepring_ledger::VerifiedCertificate;
+/// use deepring_ledger::certificate::VerifiedCertificate;
 ///
 /// fn made(of: VerifiedCertificate) -> VerifiedCertificate {
 ///     VerifiedCertificate { ..of } // error: the fields are private

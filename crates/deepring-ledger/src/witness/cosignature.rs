@@ -52,7 +52,7 @@ pub struct Cosignature {
 /// A checkpoint to which verified cosignatures were added; only verification makes one.
 ///
 /// ```compile_fail,E0451
-/// use deepring_ledger::CosignedCheckpoint;
+/// use deepring_ledger::witness::CosignedCheckpoint;
 ///
 /// fn made(of: CosignedCheckpoint) -> CosignedCheckpoint {
 ///     CosignedCheckpoint { ..of } // error: the fields are private

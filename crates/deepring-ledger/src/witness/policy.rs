@@ -14,13 +14,13 @@ pub use parse::{LineFault, WitnessPolicyError};
 /// Which logs a reader takes checkpoints of, and which witnesses must have cosigned them.
 ///
 /// ```
-/// use deepring_ledger::WitnessPolicy;
+/// use deepring_ledger::witness::WitnessPolicy;
 ///
 /// let policy = WitnessPolicy::parse(b"quorum none\n")?;
 /// assert!(policy.witnesses().is_empty());
 /// // A policy that asks for nothing must say so.
 /// assert!(WitnessPolicy::parse(b"").is_err());
-/// # Ok::<(), deepring_ledger::WitnessPolicyError>(())
+/// # Ok::<(), deepring_ledger::witness::WitnessPolicyError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct WitnessPolicy {
@@ -73,7 +73,7 @@ pub enum NotWitnessed {
 /// [`WitnessPolicy::check`] makes one.
 ///
 /// ```compile_fail,E0451
-/// use deepring_ledger::Witnessed;
+/// use deepring_ledger::witness::Witnessed;
 ///
 /// fn made(of: Witnessed) -> Witnessed {
 ///     Witnessed { ..of } // error: the fields are private

@@ -4,9 +4,9 @@ use deepring::codec::DecodeError;
 use deepring::keys::{Author, AuthorKey, Node};
 use deepring::outline::{AuthenticOutline, Outline};
 use deepring::{Digest, PublicKey, SecretKey};
-use deepring_ledger::{
-    Audit, Binding, Entry, EntryError, Event, Ledger, LedgerError, NoAuthority, ValidatorSet,
-};
+use deepring_ledger::entry::{Audit, EntryError};
+use deepring_ledger::state::NoAuthority;
+use deepring_ledger::{Binding, Entry, Event, Ledger, LedgerError, ValidatorSet};
 use tempfile::TempDir;
 
 use crate::rings::{Sealed, host, host_key, owner_key};
@@ -561,7 +561,7 @@ fn decisions_are_under_the_newest_deal_that_is_registered() {
     assert_eq!(refused, NoAuthority::OtherDeal { dealt: of_old, newest });
     bench.allowed(&decisions(&dealt), &by_host(0));
     // Nor is the old file let in, and the new one is.
-    use deepring_ledger::{AdmitError, Refusal};
+    use deepring_ledger::policy::{AdmitError, Refusal};
     let admitted = bench.ledger.admit(&bench.outline, []);
     let refused = Refusal::OlderDeal { dealt: of_old, known: newest };
     assert!(matches!(admitted, Err(AdmitError::Refused(found)) if found == refused));

@@ -5,9 +5,11 @@ use deepring::keys::{Author, AuthorKey, Node};
 use deepring::outline::AuthenticOutline;
 use deepring::receipt::Require;
 use deepring::{Decision, Digest, SecretKey};
+use deepring_ledger::certificate::{CertificateError, Expected};
+use deepring_ledger::proof::ProofError;
+use deepring_ledger::witness::{CosignatureError, QuorumError, WitnessKey};
 use deepring_ledger::{
-    Binding, Certificate, CertificateError, CosignatureError, Entry, Event, Expected, Fault,
-    Ledger, LogTrust, Proof, ProofError, QuorumError, ValidatorSet, VerifierKey, WitnessKey,
+    Binding, Certificate, Entry, Event, Fault, Ledger, LogTrust, Proof, ValidatorSet, VerifierKey,
 };
 use proptest::prelude::*;
 

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use deepring::SecretKey;
 use deepring::keys::Node;
-use deepring_ledger::{Defect, Fault, KeyError, Ledger, LedgerError, LedgerOptions, WitnessKey};
+use deepring_ledger::fsck::Defect;
+use deepring_ledger::log::KeyError;
+use deepring_ledger::witness::WitnessKey;
+use deepring_ledger::{Fault, Ledger, LedgerError, LedgerOptions};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::authority::one_of_each_kind;

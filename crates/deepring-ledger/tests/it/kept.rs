@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use deepring_ledger::{Defect, Event, Ledger, LedgerOptions, State};
+use deepring_ledger::fsck::Defect;
+use deepring_ledger::{Event, Ledger, LedgerOptions, State};
 use redb::{Database, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 

@@ -2,9 +2,11 @@
 
 use deepring::SecretKey;
 use deepring::keys::{Author, Node};
-use deepring_ledger::{
-    AdmitError, Audit, Event, Fault, Ledger, LedgerError, QuorumError, Refusal, Revoked,
-};
+use deepring_ledger::entry::Audit;
+use deepring_ledger::policy::{AdmitError, Refusal};
+use deepring_ledger::state::Revoked;
+use deepring_ledger::witness::QuorumError;
+use deepring_ledger::{Event, Fault, Ledger, LedgerError};
 
 use crate::authority::{Fixture, by_owner, its};
 use crate::rings::{Sealed, host, owner_key};

@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
+use deepring_ledger::log::CheckpointError;
+use deepring_ledger::proof::ProofError;
 use deepring_ledger::{
-    Binding, Checkpoint, CheckpointError, Entry, ExtensionProof, Fault, Ledger, LedgerError, Proof,
-    ProofError, VerifierKey,
+    Binding, Checkpoint, Entry, ExtensionProof, Fault, Ledger, LedgerError, Proof, VerifierKey,
 };
 use proptest::prelude::*;
 

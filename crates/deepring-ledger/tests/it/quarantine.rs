@@ -6,7 +6,9 @@ use deepring::Digest;
 use deepring::keys::Author;
 use deepring::receipt::Item;
 use deepring::replication::{CopyFault, Evidence, LegCopy};
-use deepring_ledger::{Audit, Cause, Event, NoAuthority, Quarantined};
+use deepring_ledger::Event;
+use deepring_ledger::entry::Audit;
+use deepring_ledger::state::{Cause, NoAuthority, Quarantined};
 
 use crate::authority::{Fixture, by_owner, its};
 use crate::rings::{Sealed, host, host_key};

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use deepring::Digest;
-use deepring_ledger::{
-    Defect, EntryError, Event, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport,
-    UnverifiedEntry,
-};
+use deepring_ledger::entry::{EntryError, UnverifiedEntry};
+use deepring_ledger::fsck::{Defect, LedgerReport};
+use deepring_ledger::{Event, Fault, Ledger, LedgerError, LedgerOptions};
 use redb::{Database, MultimapTableDefinition, TableDefinition, WriteTransaction};
 use signed_note::{Note, Signer as _, StandardSigner};
 use tempfile::TempDir;

@@ -7,7 +7,8 @@ use deepring::keys::AuthorKey;
 use deepring::outline::{AuthenticOutline, Outline};
 use deepring::replication::Evidence;
 use deepring::{Digest, Host, PublicKey, RingId};
-use deepring_ledger::{Binding, Entry, EntryError, Event, Ledger, LedgerError, LedgerOptions};
+use deepring_ledger::entry::EntryError;
+use deepring_ledger::{Binding, Entry, Event, Ledger, LedgerError, LedgerOptions};
 use tempfile::TempDir;
 
 use crate::rings::{Sealed, host, host_key, owner_key};

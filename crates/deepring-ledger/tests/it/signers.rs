@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use deepring::keys::{AuthorKey, OwnerMessage, OwnerSigner, SignerError, SigningOwner};
 use deepring::{Owner, PublicKey, SecretKey};
-use deepring_ledger::{EntryError, Event, LedgerError};
+use deepring_ledger::entry::EntryError;
+use deepring_ledger::{Event, LedgerError};
 
 use crate::authority::{Fixture, by_owner};
 use crate::rings::{Sealed, owner_key};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use deepring_ledger::{Defect, Entry, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport};
+use deepring_ledger::fsck::{Defect, LedgerReport};
+use deepring_ledger::{Entry, Fault, Ledger, LedgerError, LedgerOptions};
 use tempfile::TempDir;
 
 use crate::sample::{Random, decision, decisions, ledger_of, mixed};

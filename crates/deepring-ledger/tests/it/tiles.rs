@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use deepring_ledger::{Checkpoint, Fault, Ledger, LedgerError, LedgerOptions, TilesError};
+use deepring_ledger::tiles::TilesError;
+use deepring_ledger::{Checkpoint, Fault, Ledger, LedgerError, LedgerOptions};
 use tempfile::TempDir;
 use tlog_tiles::tlog::{Hash, node_hash, record_hash};
 

@@ -3,7 +3,8 @@
 use deepring::keys::AuthorKey;
 use deepring::replication::Evidence;
 use deepring::{Digest, Host, SecretKey};
-use deepring_ledger::{Audit, Binding, Event};
+use deepring_ledger::entry::Audit;
+use deepring_ledger::{Binding, Event};
 
 use crate::sample::{alarm_about, with_evidence};
 use crate::vectors_entries::{host, owner};

@@ -5,9 +5,8 @@ use deepring::codec::Writer;
 use deepring::keys::{AuthorKey, Node};
 use deepring::outline::Outline;
 use deepring::{Decision, Digest, SecretKey};
-use deepring_ledger::{
-    Checkpoint, CheckpointBody, Entry, Event, Ledger, ValidatorSet, VerifierKey,
-};
+use deepring_ledger::log::CheckpointBody;
+use deepring_ledger::{Checkpoint, Entry, Event, Ledger, ValidatorSet, VerifierKey};
 use serde_json::{Map, Value};
 
 use crate::rows::sign_leaves;

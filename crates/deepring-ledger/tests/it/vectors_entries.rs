@@ -4,7 +4,8 @@ use deepring::keys::{AuthorKey, Node};
 use deepring::outline::Outline;
 use deepring::replication::Evidence;
 use deepring::{Digest, PublicKey, RingId, SecretKey};
-use deepring_ledger::{Audit, Binding, Entry, Event, ValidatorSet};
+use deepring_ledger::entry::Audit;
+use deepring_ledger::{Binding, Entry, Event, ValidatorSet};
 
 use crate::vectors_ledger::{
     HOSTS, INTACT, Made, ORIGIN, OWNER, STRANGER, TAMPERED, host_of, owner_of, record,

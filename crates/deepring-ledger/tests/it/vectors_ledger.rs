@@ -10,9 +10,11 @@ use deepring::codec::Reader;
 use deepring::outline::OutlineError;
 use deepring::receipt::{ReceiptError, Require};
 use deepring::{Digest, Finding, Host, Owner, Report, SecretKey, Verdict};
+use deepring_ledger::certificate::{CertificateError, Expected};
+use deepring_ledger::entry::{MAX_ENTRY_BYTES, UnverifiedEntry};
 use deepring_ledger::{
-    Certificate, CertificateError, Checkpoint, Entry, Expected, ExtensionProof, Ledger, LogTrust,
-    MAX_ENTRY_BYTES, Proof, UnverifiedEntry, ValidatorSet, VerifierKey,
+    Certificate, Checkpoint, Entry, ExtensionProof, Ledger, LogTrust, Proof, ValidatorSet,
+    VerifierKey,
 };
 use serde_json::{Map, Value, json};
 use signed_note::key_id;

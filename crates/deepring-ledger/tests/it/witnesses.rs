@@ -4,10 +4,10 @@ use aws_lc_rs::signature::{
     ED25519, Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, PqdsaKeyPair, UnparsedPublicKey,
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
-use deepring_ledger::{
-    Checkpoint, CosignatureError, Fault, Ledger, LedgerError, LineFault, NotWitnessed, Proof,
-    WitnessKey, WitnessPolicy, WitnessPolicyError,
+use deepring_ledger::witness::{
+    CosignatureError, LineFault, NotWitnessed, WitnessKey, WitnessPolicy, WitnessPolicyError,
 };
+use deepring_ledger::{Checkpoint, Fault, Ledger, LedgerError, Proof};
 use proptest::prelude::*;
 use signed_note::key_id;
 

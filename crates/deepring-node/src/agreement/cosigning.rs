@@ -18,10 +18,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use deepring::codec::{DecodeError, Reader, Writer};
 use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
-use deepring_ledger::{
-    Checkpoint, CheckpointBody, CheckpointError, CosignError, CosignatureError, CosignedCheckpoint,
-    QuorumError, ValidatorSet, WitnessKey,
+use deepring_ledger::log::{CheckpointBody, CheckpointError};
+use deepring_ledger::witness::{
+    CosignError, CosignatureError, CosignedCheckpoint, QuorumError, WitnessKey,
 };
+use deepring_ledger::{Checkpoint, ValidatorSet};
 use thiserror::Error;
 
 /// Checkpoints of this ledger that cosignatures are still taken of.

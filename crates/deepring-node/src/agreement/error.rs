@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use deepring_ledger::{CosignError, LedgerError, QuorumError};
+use deepring_ledger::LedgerError;
+use deepring_ledger::witness::{CosignError, QuorumError};
 use thiserror::Error;
 
 use super::chamber::NotNext;

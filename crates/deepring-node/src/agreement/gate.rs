@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use commonware_cryptography::sha256;
 use deepring::Decision;
 use deepring::receipt::{ReceiptError, Require};
-use deepring_ledger::{CertificateError, Entry, Event, NoAuthority, Revocation, State};
+use deepring_ledger::certificate::CertificateError;
+use deepring_ledger::state::{NoAuthority, Revocation};
+use deepring_ledger::{Entry, Event, State};
 use thiserror::Error;
 
 use super::recent::Recent;

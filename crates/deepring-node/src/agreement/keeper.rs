@@ -127,7 +127,7 @@ impl Keeper {
     /// ledger has grown since, and the next is being cosigned.
     pub(crate) fn keep(
         &mut self,
-        certified: &deepring_ledger::CosignedCheckpoint,
+        certified: &deepring_ledger::witness::CosignedCheckpoint,
     ) -> Result<(), AgreementError> {
         match self.ledger.keep_cosignatures(certified) {
             Err(LedgerError::NotTheNewest { .. }) => Ok(()),

@@ -26,7 +26,8 @@ use commonware_utils::channel::{mpsc, oneshot, watch};
 use deepring::PublicKey;
 use deepring::files::replace_file;
 use deepring::keys::Node;
-use deepring_ledger::{CosignedCheckpoint, Entry, Ledger};
+use deepring_ledger::witness::CosignedCheckpoint;
+use deepring_ledger::{Entry, Ledger};
 
 use super::chamber::{Chamber, NotNext};
 use super::cosigning::{Heard, SplitView};

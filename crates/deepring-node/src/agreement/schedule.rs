@@ -16,7 +16,8 @@ use std::sync::Arc;
 use commonware_consensus::types::{Epoch, FixedEpocher};
 use commonware_cryptography::sha256;
 use deepring::codec::{DecodeError, Reader, Writer};
-use deepring_ledger::{Entry, Event, MAX_ENTRY_BYTES, ValidatorSet};
+use deepring_ledger::entry::MAX_ENTRY_BYTES;
+use deepring_ledger::{Entry, Event, ValidatorSet};
 
 use super::docket::DocketDigest;
 use super::error::AgreementError;

@@ -11,7 +11,8 @@ use commonware_cryptography::{Hasher as _, Sha256, sha256};
 use deepring::codec::{DecodeError, Reader, Writer};
 use deepring::keys::Author;
 use deepring::{Decision, Digest};
-use deepring_ledger::{Entry, EntryError, Event, MAX_ENTRY_BYTES, UnverifiedEntry};
+use deepring_ledger::entry::{EntryError, MAX_ENTRY_BYTES, UnverifiedEntry};
+use deepring_ledger::{Entry, Event};
 use thiserror::Error;
 
 /// Most bytes of evidence: a batch of some thousand queries.

@@ -15,7 +15,8 @@ use deepring::{
     AuthenticRing, Host, Owner, PublicKey, RingError, SecretKey, Trust, UnverifiedRing,
     VerifiedRing,
 };
-use deepring_ledger::{Binding, Entry, Event, ValidatorSet, is_log_name};
+use deepring_ledger::log::is_log_name;
+use deepring_ledger::{Binding, Entry, Event, ValidatorSet};
 use rand_core::Rng as _;
 
 use super::addresses::Addresses;

@@ -6,7 +6,7 @@ use deepring::RingError;
 use deepring::files::KeyFileError;
 use deepring::keys::NoRandomness;
 use deepring::maintenance::GrantError;
-use deepring_ledger::EntryError;
+use deepring_ledger::entry::EntryError;
 use thiserror::Error;
 
 /// Why a network is not set up, or not run.

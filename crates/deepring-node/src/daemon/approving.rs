@@ -12,7 +12,8 @@ use commonware_runtime::Clock;
 use deepring::SecretKey;
 use deepring::files::replace_file;
 use deepring::keys::Node;
-use deepring_ledger::{LedgerOptions, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
+use deepring_ledger::entry::{MAX_ENTRY_BYTES, UnverifiedEntry};
+use deepring_ledger::{LedgerOptions, ValidatorSet};
 
 use super::config::CheckedConfig;
 use super::error::NodeError;

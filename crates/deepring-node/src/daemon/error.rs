@@ -6,7 +6,8 @@ use deepring::keys::ParseKeyError;
 use deepring::{Owner, PublicKey, RingError};
 use deepring_infer::RunError;
 use deepring_infer::inputs::PreprocessError;
-use deepring_ledger::{CertificateError, LedgerError};
+use deepring_ledger::LedgerError;
+use deepring_ledger::certificate::CertificateError;
 use thiserror::Error;
 
 use super::config::ConfigError;

@@ -10,9 +10,8 @@ use deepring::files::read_plain;
 use deepring::keys::{Node, Role};
 use deepring::{AuthenticRing, Host, SecretKey, Trust, UnverifiedRing};
 use deepring_infer::{RingHost, Rten};
-use deepring_ledger::{
-    Entry, Ledger, LedgerOptions, MAX_ENTRY_BYTES, Proof, UnverifiedEntry, ValidatorSet,
-};
+use deepring_ledger::entry::{MAX_ENTRY_BYTES, UnverifiedEntry};
+use deepring_ledger::{Entry, Ledger, LedgerOptions, Proof, ValidatorSet};
 
 use super::approving::every_node_has_an_address;
 use super::config::CheckedConfig;

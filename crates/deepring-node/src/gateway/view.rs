@@ -55,7 +55,7 @@ pub(crate) struct QuarantinedCopy {
     block: u32,
     /// Why: its host's `own_alarm`, or `evidence` against it.
     #[schema(value_type = String)]
-    cause: deepring_ledger::Cause,
+    cause: deepring_ledger::state::Cause,
     /// Index of the entry that says so.
     entry: u64,
 }
@@ -120,7 +120,7 @@ pub(crate) async fn network(
     let (newest_walk, walks) = front.walks.after(since.walk.unwrap_or(0));
     let (host, ring) = (front.host.to_string(), front.ring_digest);
     let page = move |of: &Ledger| {
-        let copy = |copy: deepring_ledger::Quarantined| QuarantinedCopy {
+        let copy = |copy: deepring_ledger::state::Quarantined| QuarantinedCopy {
             host: copy.host.to_string(),
             block: copy.block,
             cause: copy.cause,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use commonware_p2p::simulated::Link;
 use commonware_utils::probability;
-use deepring_ledger::{Checkpoint, LedgerOptions, UnverifiedEntry};
+use deepring_ledger::entry::UnverifiedEntry;
+use deepring_ledger::{Checkpoint, LedgerOptions};
 use deepring_node::agreement::{Config, PoolFull, SubmitError};
 
 use crate::net::{Net, ORIGIN, Rows, link, rows, run, seeds, set};

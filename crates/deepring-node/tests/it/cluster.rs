@@ -8,7 +8,8 @@ use std::path::Path;
 use deepring::deal::Copies;
 use deepring::{OpeningKey, Trust, UnverifiedRing};
 use deepring_infer::CutPolicy;
-use deepring_ledger::{Event, State, UnverifiedEntry, ValidatorSet};
+use deepring_ledger::entry::UnverifiedEntry;
+use deepring_ledger::{Event, State, ValidatorSet};
 use deepring_node::cluster::{
     ClusterError, JoinRequest, LocalPlan, NetworkPlan, assemble, init, init_node, new_origin,
     node_folders,

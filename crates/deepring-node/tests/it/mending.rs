@@ -12,7 +12,9 @@ use deepring::deal::Copies;
 use deepring::keys::AuthorKey;
 use deepring::{Digest, Finding, Section};
 use deepring_infer::tamper;
-use deepring_ledger::{Audit, Binding, Cause, Countersignature, Entry, Event, State};
+use deepring_ledger::entry::{Audit, Countersignature};
+use deepring_ledger::state::Cause;
+use deepring_ledger::{Binding, Entry, Event, State};
 use deepring_node::hosting::{
     self, CopyStanding, HostConfig, Mender, Notice, Quarantine, RecordError, RepairRecord,
 };
@@ -63,7 +65,7 @@ impl Rules {
 
     fn of(&self, fixture: &Fixture, n: u8) -> BTreeSet<u32> {
         let state = self.state.lock().unwrap();
-        let of_host = |copy: &deepring_ledger::Quarantined| {
+        let of_host = |copy: &deepring_ledger::state::Quarantined| {
             assert_eq!(copy.cause, Cause::OwnAlarm);
             copy.host == host(n + 1).public()
         };

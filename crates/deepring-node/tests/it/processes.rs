@@ -14,8 +14,9 @@ use deepring::deal::Copies;
 use deepring::receipt::{Require, tensors_digest};
 use deepring::{Digest, Host, SecretKey, Trust, UnverifiedRing};
 use deepring_infer::CutPolicy;
+use deepring_ledger::certificate::Expected;
 use deepring_ledger::{
-    Certificate, Checkpoint, Entry, Event, Expected, Ledger, LedgerOptions, LogTrust, ValidatorSet,
+    Certificate, Checkpoint, Entry, Event, Ledger, LedgerOptions, LogTrust, ValidatorSet,
 };
 use deepring_node::cluster::{
     LocalPlan, NetworkPlan, NodeState, Running, init, new_origin, read_state,

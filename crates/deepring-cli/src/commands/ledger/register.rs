@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use deepring::{AuthenticRing, Host, Owner, PublicKey, SecretKey};
-use deepring_ledger::{AdmitError, Event, Ledger, Refusal, State};
+use deepring_ledger::policy::{AdmitError, Refusal};
+use deepring_ledger::{Event, Ledger, State};
 use serde::Serialize;
 use serde_json::json;
 

@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use deepring_ledger::{Fault, TilesError};
+use deepring_ledger::Fault;
+use deepring_ledger::tiles::TilesError;
 use serde_json::json;
 
 use super::LedgerMemory;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use deepring_ledger::{
-    Checkpoint, CheckpointError, ExtensionProof, LedgerFinding, LedgerReport, ProofError,
-    VerifiedExtension,
-};
+use deepring_ledger::fsck::{LedgerFinding, LedgerReport};
+use deepring_ledger::log::CheckpointError;
+use deepring_ledger::proof::{ProofError, VerifiedExtension};
+use deepring_ledger::{Checkpoint, ExtensionProof};
 use serde_json::{Value, json};
 
 use super::LedgerMemory;

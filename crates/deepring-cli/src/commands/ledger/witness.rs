@@ -5,10 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use deepring::files::InLine;
-use deepring_ledger::{
-    Checkpoint, Cosignature, CosignatureError, CosignedCheckpoint, ExtensionProof, Ledger,
-    WitnessKey,
-};
+use deepring_ledger::witness::{Cosignature, CosignatureError, CosignedCheckpoint, WitnessKey};
+use deepring_ledger::{Checkpoint, ExtensionProof, Ledger};
 use serde_json::json;
 
 use super::LedgerMemory;

@@ -2,9 +2,10 @@
 
 use deepring::trust::OwnedRing;
 use deepring::{AuthenticRing, Decision, VerifiedDecision};
-use deepring_ledger::{
-    CertificateError, Proof, ProofError, Revocation, Revoked, State, VerifiedInclusion,
-};
+use deepring_ledger::certificate::CertificateError;
+use deepring_ledger::proof::{ProofError, VerifiedInclusion};
+use deepring_ledger::state::{Revocation, Revoked};
+use deepring_ledger::{Proof, State};
 
 use crate::cli::ReceiptVerify;
 use crate::error::{CliError, Exit};

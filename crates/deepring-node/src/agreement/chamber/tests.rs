@@ -1,4 +1,5 @@
-use deepring_ledger::{Event, NoAuthority};
+use deepring_ledger::Event;
+use deepring_ledger::state::NoAuthority;
 use deepring_testkit::rings::{Sealed, host_key, owner_key};
 
 use super::*;

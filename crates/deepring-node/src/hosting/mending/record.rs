@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use deepring::keys::AuthorKey;
 use deepring::{AuthenticRing, Host, PublicKey, SecretKey};
-use deepring_ledger::{Binding, Cause, Entry, State};
+use deepring_ledger::state::Cause;
+use deepring_ledger::{Binding, Entry, State};
 use thiserror::Error;
 
 /// Why something is not recorded, or not known.

@@ -11,7 +11,8 @@ use deepring::opening::OpenError;
 use deepring::{Digest, Header, Host, PublicKey};
 use deepring_infer::RunError;
 use deepring_infer::engine::Engine;
-use deepring_ledger::{Audit, Binding, Countersignature, Entry, EntryError, Event};
+use deepring_ledger::entry::{Audit, Countersignature, EntryError};
+use deepring_ledger::{Binding, Entry, Event};
 use thiserror::Error;
 
 use super::message::{CopyAudit, MendBody};

@@ -15,7 +15,8 @@ use deepring::maintenance::ChunkPlace;
 use deepring::{AuthenticRing, Digest, Host, PublicKey, SecretKey};
 use deepring_infer::RunError;
 use deepring_infer::engine::Engine;
-use deepring_ledger::{Audit, Binding};
+use deepring_ledger::Binding;
+use deepring_ledger::entry::Audit;
 
 use super::exchange::{CopyExchange, Question};
 use super::message::{CopyAudit, CopyRefusal, MendBody, MendMessage};

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use commonware_p2p::{Recipients, Sender as _};
 use deepring::codec::Writer;
-use deepring_ledger::{CheckpointBody, LedgerOptions, UnverifiedEntry, WitnessKey};
+use deepring_ledger::LedgerOptions;
+use deepring_ledger::entry::UnverifiedEntry;
+use deepring_ledger::log::CheckpointBody;
+use deepring_ledger::witness::WitnessKey;
 use deepring_node::agreement::Submission;
 
 use crate::net::{Net, ORIGIN, node_key, run, seeds};
