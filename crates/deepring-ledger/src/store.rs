@@ -1,29 +1,34 @@
 //! The database: four tables in `ledger.redb`, one transaction per append.
 
-use std::any::Any;
-use std::cell::Cell;
+mod shield;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
 use std::fs::OpenOptions;
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deepring::files::open_plain_with;
 use redb::{
-    Builder, Database, Durability, MultimapTableDefinition, ReadOnlyMultimapTable, ReadOnlyTable,
-    ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,
+    Builder, Database, Durability, MultimapTableDefinition, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
 use crate::backend::{Access, LedgerFile, Locked, make_private};
-use crate::checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_TEXT};
-use crate::entry::{Entry, MAX_ENTRY_BYTES};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::entry::Entry;
 use crate::error::{LedgerError, failure};
 use crate::kept;
 use crate::key::LogKey;
 use crate::state::State;
 use crate::tree::{Frontier, with_hashes};
+
+pub use shield::in_database;
+use shield::shielded;
+pub(crate) use snapshot::Snapshot;
 
 /// Name of the layout below; a reader refuses any other.
 pub(crate) const FORMAT: &str = "deepring-ledger/3";
@@ -41,9 +46,6 @@ pub(crate) const META_HEIGHT: &str = "height";
 /// The note under the state's bytes; they are the one row of their table.
 pub(crate) const META_STATE: &str = "state";
 pub(crate) const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
-
-/// Most bytes of a row of `meta`: none is longer than a checkpoint with its cosignatures.
-const MAX_META: usize = MAX_CHECKPOINT_TEXT;
 
 /// Bytes of pages kept in memory; bounds the cost of a large ledger to a small machine.
 const CACHE: usize = 32 << 20;
@@ -72,24 +74,6 @@ struct Watched {
     file: LedgerFile,
     access: Access,
     head: Vec<u8>,
-}
-
-/// The tables at one moment.
-pub(crate) struct Snapshot {
-    pub(crate) path: PathBuf,
-    pub(crate) transaction: ReadTransaction,
-    pub(crate) meta: ReadOnlyTable<&'static str, &'static str>,
-    pub(crate) state: ReadOnlyTable<&'static str, &'static [u8]>,
-    pub(crate) entries: ReadOnlyTable<u64, &'static [u8]>,
-    pub(crate) hashes: ReadOnlyTable<u64, &'static [u8; 32]>,
-    pub(crate) decisions: ReadOnlyMultimapTable<&'static [u8; 32], u64>,
-}
-
-/// A height of an agreement, and the indices of the entries that it brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Height {
-    pub(crate) height: u64,
-    pub(crate) entries: Range<u64>,
 }
 
 /// What is stored with entries in the same transaction.
@@ -298,6 +282,33 @@ impl Store {
         })
     }
 
+    /// Replaces the text of the newest checkpoint, which must be `old` still, by one with the same
+    /// body.
+    pub(crate) fn replace_checkpoint(
+        &self,
+        old: &Checkpoint,
+        new: &Checkpoint,
+    ) -> Result<(), LedgerError> {
+        let path = &self.path;
+        if old.body() != new.body() {
+            return Err(LedgerError::damaged(path, "the new checkpoint says something else"));
+        }
+        self.writing(|database| {
+            let txn = Self::begin(database, path)?;
+            {
+                let mut meta = txn.open_table(META).map_err(|e| failure(path, e))?;
+                let replaced = meta
+                    .insert(META_CHECKPOINT, new.as_str())
+                    .map_err(|e| failure(path, e))?
+                    .is_some_and(|replaced| replaced.value() == old.as_str());
+                if !replaced {
+                    return Err(LedgerError::damaged(path, "the checkpoint is another one"));
+                }
+            }
+            txn.commit().map_err(|e| failure(path, e))
+        })
+    }
+
     fn begin(database: &Database, path: &Path) -> Result<WriteTransaction, LedgerError> {
         let mut txn = database.begin_write().map_err(|e| failure(path, e))?;
         txn.set_durability(Durability::Immediate).map_err(|e| failure(path, e))?;
@@ -392,93 +403,6 @@ fn lock<'a>(file: &'a LedgerFile, path: &Path, wait: Duration) -> Result<Locked<
     locked.ok_or_else(|| LedgerError::InUse { path: path.to_owned(), waited: wait })
 }
 
-impl Snapshot {
-    fn of(database: &Database, path: &Path) -> Result<Self, LedgerError> {
-        let txn = database.begin_read().map_err(|e| failure(path, e))?;
-        Ok(Self {
-            path: path.to_owned(),
-            meta: txn.open_table(META).map_err(|e| failure(path, e))?,
-            state: txn.open_table(STATE).map_err(|e| failure(path, e))?,
-            entries: txn.open_table(ENTRIES).map_err(|e| failure(path, e))?,
-            hashes: txn.open_table(HASHES).map_err(|e| failure(path, e))?,
-            decisions: txn.open_multimap_table(DECISIONS).map_err(|e| failure(path, e))?,
-            transaction: txn,
-        })
-    }
-
-    pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
-        match self.meta_row(name)? {
-            Some(None) => {
-                let what = format!("`{name}` has more than {MAX_META} bytes");
-                Err(LedgerError::damaged(&self.path, what))
-            }
-            row => Ok(row.flatten()),
-        }
-    }
-
-    /// The row, if there is one; its text, if that is no longer than any.
-    fn meta_row(&self, name: &str) -> Result<Option<Option<String>>, LedgerError> {
-        let value = self.meta.get(name).map_err(|e| failure(&self.path, e))?;
-        let text = |text: &str| (text.len() <= MAX_META).then(|| text.to_owned());
-        Ok(value.map(|value| text(value.value())))
-    }
-
-    /// The stored state with its note; nothing is verified.
-    pub(crate) fn state(&self) -> Result<Option<(String, Vec<u8>)>, LedgerError> {
-        let note = self.meta_row(META_STATE)?.flatten();
-        let bytes = self.state.get(META_STATE).map_err(|e| failure(&self.path, e))?;
-        Ok(note.zip(bytes.map(|bytes| bytes.value().to_vec())))
-    }
-
-    /// The newest height of an agreement that was recorded, with the entries that it brought.
-    pub(crate) fn height(&self) -> Result<Option<Height>, LedgerError> {
-        let Some(row) = self.meta(META_HEIGHT)? else { return Ok(None) };
-        let numbers: Vec<u64> = row.split(' ').map_while(|n| n.parse().ok()).collect();
-        match numbers[..] {
-            [height, start, end] if start <= end && format!("{height} {start} {end}") == row => {
-                Ok(Some(Height { height, entries: start..end }))
-            }
-            _ => Err(LedgerError::damaged(&self.path, "the height is no height")),
-        }
-    }
-
-    /// The bytes in an entry's row; `None` where there is none, or one longer than any entry.
-    pub(crate) fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
-        let value = self.entries.get(index).map_err(|e| failure(&self.path, e))?;
-        Ok(value.and_then(|value| copied(value.value())))
-    }
-
-    /// Indices of the entries that the index lists for a decision, ascending.
-    pub(crate) fn decision(&self, id: &[u8; 32]) -> Result<Vec<u64>, LedgerError> {
-        let rows = self.decisions.get(id).map_err(|e| failure(&self.path, e))?;
-        rows.map(|row| Ok(row.map_err(|e| failure(&self.path, e))?.value())).collect()
-    }
-
-    /// The entries of a range of indices, as many of them as there are without a gap and without a
-    /// row longer than any entry.
-    pub(crate) fn entries(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let fail = |e| failure(&self.path, e);
-        let mut entries = Vec::new();
-        for (row, due) in self.entries.range(range.clone()).map_err(fail)?.zip(range) {
-            let (index, bytes) = row.map_err(fail)?;
-            match copied(bytes.value()) {
-                Some(bytes) if index.value() == due => entries.push(bytes),
-                _ => break,
-            }
-        }
-        Ok(entries)
-    }
-
-    /// Root of the tree over the first `size` entries, from the stored hashes.
-    pub(crate) fn root(&self, size: u64) -> Result<Hash, LedgerError> {
-        with_hashes(&self.path, &self.hashes, |hashes| tree_hash(size, hashes))
-    }
-}
-
-fn copied(entry: &[u8]) -> Option<Vec<u8>> {
-    (entry.len() <= MAX_ENTRY_BYTES).then(|| entry.to_vec())
-}
-
 fn sign_state(key: &LogKey, at: &Checkpoint, state: &[u8]) -> Result<String, LedgerError> {
     let signed = kept::sign(key, at.body(), state);
     signed.map_err(|_| LedgerError::Checkpoint {
@@ -491,58 +415,3 @@ fn sign(key: &LogKey, size: u64, root: Hash) -> Result<Checkpoint, LedgerError> 
     Checkpoint::sign(key, size, root)
         .map_err(|source| LedgerError::Checkpoint { whose: "the new checkpoint", source })
 }
-
-/// Runs database work and turns a panic inside redb into an error.
-///
-/// This is the only place that catches panics. redb checks a file before it trusts it
-/// ([`Store::open`]), and a file that passes that check is read without panicking unless an
-/// attacker computed its unkeyed checksums anew. Against such a file, this is the last line: the
-/// ledger is damaged, and reported so, instead of taking the process with it. (The panic's message
-/// still goes through the process's panic hook, which can ask [`in_database`].)
-pub(crate) fn shielded<T>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T, LedgerError>,
-) -> Result<T, LedgerError> {
-    let _within = Within::enter();
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(LedgerError::damaged(path, format!("reading it failed: {}", message(&*panic))))
-    })
-}
-
-thread_local! {
-    static WITHIN: Cell<u32> = const { Cell::new(0) };
-}
-
-/// A piece of database work on this thread, until it is dropped, also by a panic.
-struct Within;
-
-impl Within {
-    fn enter() -> Self {
-        WITHIN.set(WITHIN.get().saturating_add(1));
-        Self
-    }
-}
-
-impl Drop for Within {
-    fn drop(&mut self) {
-        WITHIN.set(WITHIN.get().saturating_sub(1));
-    }
-}
-
-/// Returns whether this thread is reading or writing a ledger's database. A panic there is caught,
-/// and its message is in the error; a program's panic hook can keep still about it. The ledger sets
-/// no hook itself.
-#[must_use]
-pub fn in_database() -> bool {
-    WITHIN.try_with(|within| within.get() > 0).unwrap_or(false)
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown reason")
-}
-
-mod cosigned;
-
-#[cfg(test)]
-mod tests;
