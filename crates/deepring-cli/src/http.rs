@@ -40,7 +40,7 @@ pub(crate) struct Client {
     answer: u64,
 }
 
-/// What a server answered.
+/// The answer of a server.
 pub(crate) struct Response {
     pub(crate) status: u16,
     /// Without parameters; empty where there is none.

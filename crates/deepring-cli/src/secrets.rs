@@ -15,9 +15,9 @@ use crate::passphrase::{from_descriptor, prompted};
 /// The secret key files of one command, and the passphrases that were given for them.
 pub(crate) struct Secrets {
     descriptor: Option<u32>,
-    /// What the descriptor gave, once.
+    /// The passphrase that the descriptor gave, once.
     given: OnceCell<Rc<Passphrase>>,
-    /// What was typed before the command gave up the terminal, by file.
+    /// The passphrases that were typed before the command gave up the terminal, by file.
     typed: RefCell<Vec<(PathBuf, Rc<Passphrase>)>>,
 }
 

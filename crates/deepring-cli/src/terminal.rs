@@ -38,7 +38,7 @@ mod unix {
         LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
     };
 
-    /// What ^C is to a terminal that makes no signal of it.
+    /// The byte that ^C is to a terminal that makes no signal of it.
     const INTERRUPT: u8 = 3;
 
     /// A terminal that does not show what is typed, for as long as this lives.

@@ -18,7 +18,7 @@ const MAX_POLICY: u64 = 1 << 18;
 /// The last second that is told as a date: that of the year 9999. A witness may say any.
 const LAST_YEAR: u64 = 253_402_300_799;
 
-/// What is asked of a checkpoint; nothing where no policy is given.
+/// Requirements on a checkpoint; none where no policy is given.
 #[derive(Debug)]
 pub(crate) struct RequiredWitnesses(Option<WitnessPolicy>);
 

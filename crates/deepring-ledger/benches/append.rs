@@ -1,4 +1,4 @@
-//! What recording costs: one entry, a batch, and the ways of looking at a ledger of ten thousand.
+//! Costs of recording: one entry, a batch, and the ways of looking at a ledger of ten thousand.
 // A benchmark that cannot run should stop.
 #![allow(clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! What verifying a certificate costs: six blocks in four legs, two copies each.
+//! Costs of verifying a certificate: six blocks in four legs, two copies each.
 // A benchmark that cannot run should stop.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 

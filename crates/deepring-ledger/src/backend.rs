@@ -112,7 +112,7 @@ impl LedgerFile {
         }
     }
 
-    /// What changes with every commit, as it is in the file now.
+    /// The head of the file, which changes with every commit, as it is now.
     pub(crate) fn head(&self) -> io::Result<Vec<u8>> {
         let file = &mut self.state().file;
         let len = file.metadata()?.len();

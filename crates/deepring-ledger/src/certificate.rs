@@ -81,8 +81,8 @@ pub enum CertificateError {
     /// The entry's author is no host of Genesis.
     #[error("the entry is not signed by a host of Genesis")]
     NotOfGenesis,
-    /// What stands in the place of the validator set is no entry, or is not signed by the author
-    /// whom it names.
+    /// The bytes in the place of the validator set are no entry, or one that is not signed by the
+    /// author whom it names.
     #[error("the validator set: {0}")]
     ValidatorSet(#[source] EntryError),
     /// The entry in the place of the validator set is of another kind or of another log.
@@ -124,7 +124,7 @@ impl CertificateError {
     }
 }
 
-/// What a verifier of a certificate holds it against.
+/// The expectations that a verifier holds a certificate against.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The owner whose ring it must be.

@@ -53,7 +53,7 @@ pub enum CheckpointError {
     },
 }
 
-/// What a checkpoint says, without who signed it: ledgers of one name that hold the same entries
+/// The statement of a checkpoint, without who signed it: ledgers of one name that hold the same entries
 /// have equal bodies, whichever keys they are signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointBody {
@@ -159,7 +159,7 @@ impl Checkpoint {
         Ok(Self { text: text.to_owned(), body })
     }
 
-    /// What a text says as a checkpoint of the log of this name, whoever signed it: whoever calls counts signatures before this
+    /// Reads a text as a checkpoint of the log of this name, whoever signed it: whoever calls counts signatures before this
     /// is given out.
     pub(crate) fn of_note(text: &str, origin: &str) -> Result<Self, CheckpointError> {
         if text.len() > MAX_CHECKPOINT_TEXT {
@@ -188,7 +188,7 @@ impl Checkpoint {
         &self.text
     }
 
-    /// What it says, without its signatures.
+    /// Its statement, without its signatures.
     #[must_use]
     pub fn body(&self) -> &CheckpointBody {
         &self.body

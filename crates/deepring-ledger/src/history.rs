@@ -15,8 +15,8 @@ const CHUNK: u64 = 1024;
 /// How much is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// What can change the state. Decisions, the bulk of a ledger, cannot: each is judged when it
-    /// is asked for.
+    /// Entries that can change the state. Decisions, the bulk of a ledger, cannot: each is judged
+    /// when it is asked for.
     State,
     /// Every entry.
     Everything,

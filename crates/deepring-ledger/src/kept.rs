@@ -31,7 +31,7 @@ const FORMAT: &str = "deepring ledger state v1";
 /// Most bytes of a state that is kept: with its key it fits the largest page.
 const MAX_STATE: usize = MAX_PAGE as usize - 4096;
 
-/// What is kept of a state: its bytes, or nothing where they are too many. Nothing is no state, so
+/// The bytes that are kept of a state, or none where they are too many. No bytes are no state, so
 /// readers make it anew from the entries.
 pub(crate) fn bytes(state: &State) -> Vec<u8> {
     bounded(state.encode(), MAX_STATE)
@@ -41,7 +41,7 @@ fn bounded(bytes: Vec<u8>, most: usize) -> Vec<u8> {
     if bytes.len() > most { Vec::new() } else { bytes }
 }
 
-/// What a log's key signs of a state.
+/// The text that a log's key signs of a state.
 fn text(body: &CheckpointBody, state: &[u8]) -> String {
     let state = BASE64_STANDARD.encode(digest(&SHA256, state));
     let (name, size, root) = (state_name(body.origin()), body.size(), Hash(*body.root()));

@@ -245,7 +245,7 @@ impl Ledger {
         &self.key
     }
 
-    /// What all entries come to. The first call after opening takes what the log's key signed that
+    /// The state that all entries come to. The first call after opening takes what the log's key signed that
     /// they do; where no such note fits the checkpoint, it reads every entry and verifies that they
     /// have the signed root. Later ones answer from memory.
     ///

@@ -1,4 +1,4 @@
-//! What the entries of a ledger come to: who owns which ring, what is revoked, what is quarantined.
+//! The state that the entries of a ledger come to: who owns which ring, what is revoked, what is quarantined.
 //!
 //! A [`State`] is built from entries in their order and from nothing else, so whoever has the
 //! entries has the same state. What an entry may change is for `authority` to judge; here is what
@@ -109,7 +109,7 @@ pub(crate) struct KeyRotation {
     pub(crate) entry: u64,
 }
 
-/// What the first entries of a ledger come to; see the module's text.
+/// The facts that the first entries of a ledger come to; see the module's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     pub(crate) origin: String,
@@ -188,7 +188,7 @@ impl State {
         &self.origin
     }
 
-    /// What the next entry of an author is bound to.
+    /// The log and number that the next entry of an author is bound to.
     #[must_use]
     pub fn binding(&self, author: &Author) -> Binding {
         let newest = self.sequences.get(&role_and_key(author)).copied().unwrap_or(0);

@@ -76,7 +76,7 @@ struct Watched {
     head: Vec<u8>,
 }
 
-/// What is stored with entries in the same transaction.
+/// The height and state that are stored with entries in the same transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Beside<'a> {
     pub(crate) height: Option<u64>,

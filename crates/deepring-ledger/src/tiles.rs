@@ -82,7 +82,7 @@ impl TilesError {
     }
 }
 
-/// What an export came to.
+/// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TilesExport {
     /// Entries that the export held before; 0 for a new one.

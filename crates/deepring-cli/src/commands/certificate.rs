@@ -87,7 +87,7 @@ fn verify(args: &CertificateVerify, trust: Option<&Path>) -> Result<(), CliError
     outcome.map(|_| ())
 }
 
-/// What is promised to scripts, beside verdict and findings; all of it null where nothing verified.
+/// The JSON promised to scripts, beside verdict and findings; all of it null where nothing verified.
 fn document(verified: Option<&Verified>) -> Value {
     let shown = verified.map(|verified| &verified.shown);
     let compared = verified.map(|verified| &verified.compared);
@@ -99,7 +99,7 @@ fn document(verified: Option<&Verified>) -> Value {
     document
 }
 
-/// What a certificate shows, what was compared with it, and a newer version that is known; null where nothing verified.
+/// The facts that a certificate shows, what was compared with it, and a newer version that is known; null where nothing verified.
 pub(super) fn shown_json(
     shown: Option<&VerifiedCertificate>,
     compared: Option<&ComparedTensors>,

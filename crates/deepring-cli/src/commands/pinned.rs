@@ -8,7 +8,7 @@ use deepring::{Owner, PublicKey, RingId, Trust, UnverifiedRing};
 use crate::cli::RingPin;
 use crate::error::{CliError, Exit};
 
-/// What was pinned, of this owner's.
+/// The facts of an owner's ring that were pinned.
 pub(super) struct PinnedRing {
     ring: Option<RingId>,
     version: Option<u64>,

@@ -133,7 +133,7 @@ fn summaries(args: &QueryArgs, answer: &Answer) -> Vec<Vec<OutputSummary>> {
     answer.outputs.iter().map(of).collect()
 }
 
-/// What is promised to scripts, beside verdict and findings; all of it null where nothing verified.
+/// The JSON promised to scripts, beside verdict and findings; all of it null where nothing verified.
 fn document(args: &QueryArgs, answer: Option<&Answer>) -> Value {
     let compared = answer.map(|answer| &answer.compared);
     let newer = answer.and_then(|answer| answer.newer);

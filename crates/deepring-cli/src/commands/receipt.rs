@@ -78,7 +78,7 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     })
 }
 
-/// What is promised to scripts, beside verdict and findings; all of it null where nothing verified.
+/// The JSON promised to scripts, beside verdict and findings; all of it null where nothing verified.
 fn document(verified: Option<&Verified>) -> Value {
     let recorded = verified.and_then(|verified| verified.recorded.as_ref());
     json!({

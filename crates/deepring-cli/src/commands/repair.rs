@@ -134,8 +134,8 @@ fn other_copy<'a>(
     Ok(OtherCopy { repaired, ring, key })
 }
 
-/// What the file was refused for; and of each block for which the copy was needed and that no finding names (a damaged closure
-/// hides what is behind it), that it was.
+/// The findings for which the file was refused; and of each block for which the copy was needed and that no finding names (a
+/// damaged closure hides what is behind it), that it was.
 fn findings(prepared: &PreparedRepair) -> Vec<Finding> {
     let done = prepared.outcome();
     let mut findings = done.before.findings.clone();

@@ -137,7 +137,7 @@ impl NamedRing {
     }
 }
 
-/// What reads as an id is one, whatever files lie about.
+/// Reads a ring's id or file; text that reads as an id is one, whatever files lie about.
 fn named(
     given: &Path,
     owner: &SecretKey<Owner>,

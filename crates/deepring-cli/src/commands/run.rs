@@ -103,7 +103,7 @@ fn run_on<E: Engine>(
     outcome
 }
 
-/// What `--json` prints; of a run that was refused, or of a plain network, some of it is null.
+/// The document that `--json` prints; of a run that was refused, or of a plain network, some of it is null.
 #[derive(Default, Serialize)]
 struct RunDocument<'a> {
     verdict: Option<&'a str>,

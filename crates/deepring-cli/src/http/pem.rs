@@ -94,7 +94,7 @@ fn is_an_authoritys(der: &[u8]) -> bool {
     verified == Err(webpki::Error::CaUsedAsEndEntity)
 }
 
-/// What a client shows: the chain, its own certificate first, and the secret key of that one.
+/// The credentials that a client shows: the chain, its own certificate first, and the secret key of that one.
 pub(super) fn client(
     chain: &Path,
     key: &Path,

@@ -40,7 +40,7 @@ fn salt() -> Salt {
     Salt::from_bytes([7; 32]).unwrap()
 }
 
-/// What a host computes for the first leg.
+/// The result that a host computes for the first leg.
 fn computed(ring: &Arc<AuthenticRing>, key: &SecretKey<Host>, batch: &Batch) -> Computed {
     let engine = Arc::new(Rten::new(1.try_into().ok()));
     let host = RingHost::open(Arc::clone(ring), engine, key.clone(), 1..3, Check::Run, &|_| ());
@@ -60,7 +60,7 @@ fn lied(mut computed: Computed) -> Computed {
     computed
 }
 
-/// What both copies of the first leg signed, of whom the second lies.
+/// The records that both copies of the first leg signed, of whom the second lies.
 fn contradiction(
     machines: &mut [LegCopy<'_>],
     hosts: &[PublicKey<Host>],

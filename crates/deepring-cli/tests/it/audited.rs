@@ -64,7 +64,7 @@ fn nothing_compared_is_no_success() {
     workspace.run(&three).exits(2).says("one for each");
 }
 
-/// What several blocks share is in the answer of each of them.
+/// Parts that several blocks share are in the answer of each of them.
 #[test]
 fn a_block_that_others_share_is_not_audited_by_itself() {
     let workspace = Workspace::with_keys();

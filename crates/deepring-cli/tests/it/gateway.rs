@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 
 const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 
-/// What a gateway does wrong.
+/// A fault of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrong {
     Nothing,
@@ -199,7 +199,7 @@ fn decide(
     (outputs, fs::read(workspace.path("decided.certificate")).unwrap())
 }
 
-/// What a gateway that does this wrong answers.
+/// The answer of a gateway that does this wrong.
 pub(crate) fn answer(workspace: &Workspace, asked: &Received, wrong: Wrong) -> Value {
     if asked.line.starts_with("GET /v1/ring ") {
         let name = if wrong == Wrong::Name { "picture" } else { "image" };
@@ -252,7 +252,7 @@ pub(crate) fn answer(workspace: &Workspace, asked: &Received, wrong: Wrong) -> V
     json!({ "decision": "", "outputs": outputs, "certificate": BASE64_STANDARD.encode(certificate) })
 }
 
-/// What a gateway was asked.
+/// The requests that a gateway was asked.
 pub(crate) type Log = Arc<Mutex<Vec<Received>>>;
 
 /// A gateway that does this wrong: its address, and what it was asked.
@@ -262,7 +262,7 @@ pub(crate) fn gateway(workspace: &Arc<Workspace>, wrong: Wrong) -> (String, Log)
     (url, log)
 }
 
-/// What answers so, over whatever.
+/// A handler that answers so, over whatever stream.
 pub(crate) fn answering<S: Write>(
     workspace: &Arc<Workspace>,
     wrong: Wrong,

@@ -38,7 +38,7 @@ fn a_database_that_is_long_and_holds_nothing_is_refused() {
     workspace.run(COMMANDS[0]).succeeds();
 }
 
-/// What stands in a table of text, and is none.
+/// A value that stands in a table of text, and is none.
 #[derive(Debug)]
 struct NoText;
 

@@ -85,7 +85,7 @@ fn a_ledger_that_was_known_and_is_gone_is_not_begun_anew() {
     workspace.run(&format!("{RUN} --ledger ledger")).exits(5).says("older than version 2");
 }
 
-/// What was known and is gone has no other name than it had, and a pinned key does not bring it back.
+/// A ledger that was known and is gone has no other name than it had, and a pinned key does not bring it back.
 #[cfg(unix)]
 #[test]
 fn a_ledger_that_is_gone_is_known_by_every_way_to_its_place() {

@@ -170,7 +170,7 @@ fn end(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// What a run did whose memory was changed on the way, the byte, and how often the weights stood there.
+/// The outcome of a run whose memory was changed on the way, the byte, and how often the weights stood there.
 fn attack(workspace: &Workspace, check: &str, repeat: u32) -> Option<(Ran, Target, usize)> {
     let target = target(workspace, TENSOR);
     let (words, child) = halted(workspace, check, repeat);

@@ -300,7 +300,7 @@ fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {
     workspace.run(&format!("run a.ring {RUN}")).exits(4).says("is bound to");
 }
 
-/// What a grant was refused for is not remembered of it.
+/// Facts for which a grant was refused are not remembered of it.
 #[cfg(unix)]
 #[test]
 fn a_refused_grant_binds_nothing() {

@@ -1,4 +1,4 @@
-//! What is printed where: data to stdout, remarks to stderr, no colours unasked, no panic on a closed pipe.
+//! The places that output goes to: data to stdout, remarks to stderr, no colours unasked, no panic on a closed pipe.
 
 use std::fs::File;
 use std::process::Stdio;

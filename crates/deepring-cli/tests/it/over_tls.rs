@@ -21,7 +21,7 @@ use crate::workspace::{Ran, Workspace};
 /// An authority, which issues certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// What a server shows, and its key.
+/// The certificates that a server shows, and its key.
 struct Certified {
     chain: Vec<rcgen::Certificate>,
     params: CertificateParams,
@@ -68,7 +68,7 @@ impl Certified {
         Self { chain: [own].into_iter().chain(self.chain).collect(), params, key }
     }
 
-    /// What a server that shows it is made with; it asks for certificates of these clients, if of any.
+    /// The configuration of a server that shows it; it asks for certificates of these clients, if of any.
     fn config(&self, clients: Option<&Authority>) -> Arc<ServerConfig> {
         let chain = self.chain.iter().map(|one| one.der().clone()).collect();
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());

@@ -65,7 +65,7 @@ fn a_path_need_not_be_text_wherever_one_is_given() {
     run(&workspace, "trust remove --ledger led@").succeeds();
 }
 
-/// What the machine refuses says nothing of what is in a file.
+/// A refusal of the machine says nothing of what is in a file.
 #[test]
 fn what_cannot_be_read_is_never_called_tampered_with() {
     let workspace = Workspace::with_trusted_ring();

@@ -77,7 +77,7 @@ fn no_run_repair_or_receipt_registers_a_ring() {
     assert_eq!(workspace.acknowledged("ledger"), 0);
 }
 
-/// What the ledger does not take of an alarm changes nothing of the refusal.
+/// An alarm that the ledger does not take changes nothing of the refusal.
 #[test]
 fn tampering_with_a_ring_that_the_ledger_does_not_know_is_refused_as_ever() {
     let workspace = Workspace::with_ring();

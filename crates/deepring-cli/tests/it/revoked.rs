@@ -1,4 +1,4 @@
-//! What was decided before a revocation stays valid; after it nothing is decided.
+//! Decisions made before a revocation stay valid; after it nothing is decided.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What outputs never replace: secret keys, ledgers and trust stores, whoever's they are; and what is read beside them.
+//! Files that outputs never replace: secret keys, ledgers and trust stores, whoever's they are; and what is read beside them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What is put in a file's place, or a link's, while a command runs, which is stopped there: links are followed once, a file is
+//! Files put in a file's place, or a link's, while a command runs, which is stopped there: links are followed once, a file is
 //! opened once, and nothing that came meanwhile is lost.
 #![cfg(target_os = "linux")]
 
@@ -27,7 +27,7 @@ const BEGUN: Calls = Calls { since: &["flock"], at: &["open", "stat"] };
 /// While a file that is whole gets its name.
 const NAMED: Calls = Calls { since: &["link"], at: &["link", "stat"] };
 
-/// What became of a command that was to be stopped.
+/// The fate of a command that was to be stopped.
 enum Stopped {
     /// It was, and then went on to its end.
     Ran(Ran),

@@ -110,7 +110,7 @@ impl Server {
     }
 }
 
-/// What an honest witness answers, which takes every proof as it is.
+/// The answers of an honest witness, which takes every proof as it is.
 pub(crate) fn honest(n: u8) -> impl Fn(usize, &str) -> Reply + Send + 'static {
     let (signer, seen) = (Signer::new(n), Mutex::new(0));
     move |_, body| {

@@ -126,7 +126,7 @@ impl Workspace {
     }
 }
 
-/// What a command did.
+/// A command that ran, and what it did.
 pub(crate) struct Ran {
     words: String,
     pub(crate) code: Option<i32>,

@@ -143,7 +143,7 @@ impl Pages {
         }
     }
 
-    /// What is written there is another page.
+    /// Forgets a page, since another is written in its place.
     pub(super) fn forget(&mut self, place: u64) {
         self.known.remove(&place);
     }

@@ -1,4 +1,4 @@
-//! What a verified certificate shows, and what it does not.
+//! A verified certificate: what it shows, and what it does not.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ pub struct VerifiedCertificate {
 }
 
 impl VerifiedCertificate {
-    /// What the owner signed of the ring.
+    /// The outline of the ring, as the owner signed it.
     #[must_use]
     pub fn outline(&self) -> &AuthenticOutline {
         &self.outline

@@ -1,4 +1,4 @@
-//! What an entry records.
+//! Events, which entries record.
 
 use deepring::codec::Writer;
 use deepring::keys::{Author, Node, SignerError, SigningOwner};
@@ -21,7 +21,7 @@ use super::{Binding, hex};
 pub enum Event {
     /// A ring was sealed and put to use: its first version that this ledger sees.
     RingRegistered {
-        /// What its owner signed of it.
+        /// Its outline, as its owner signed it.
         outline: Box<Outline>,
     },
     /// A ring was replaced by a newer version of itself.
@@ -159,7 +159,7 @@ pub struct Countersignature {
 }
 
 impl Audit {
-    /// What a countersigner signs:
+    /// The bytes that a countersigner signs:
     /// `log 32 | sequence 8 | ring digest 32 | nonce 32 | audit digest 32 | repaired host key 64 | blocks: list of index 4`,
     /// blocks in ascending order, each once. Log and sequence are those of the repair's entry, so that
     /// the host that was repaired cannot show the countersignature again after its next alarm.
@@ -250,7 +250,7 @@ impl Event {
         }
     }
 
-    /// What records a decision under the deal of `outline`.
+    /// The event that records a decision under the deal of `outline`.
     #[must_use]
     pub fn decided(decision: &Decision, outline: &AuthenticOutline) -> Self {
         Self::Decisions {

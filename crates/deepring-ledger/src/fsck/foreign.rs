@@ -1,4 +1,4 @@
-//! What a database holds besides a ledger: nothing.
+//! Foreign content: a database holds nothing besides a ledger.
 
 use redb::{MultimapTableHandle, ReadableTable, TableHandle};
 

@@ -20,7 +20,7 @@ use checks::{
 };
 pub use refusal::NoAuthority;
 
-/// What an entry with authority changes.
+/// The change that an entry with authority makes.
 #[derive(Debug)]
 pub(crate) enum Effect {
     None,
@@ -67,7 +67,7 @@ pub(crate) enum Effect {
     },
 }
 
-/// What an entry with authority changes, and the number that it takes from its author.
+/// The change that an entry with authority makes, and the number that it takes from its author.
 #[derive(Debug)]
 pub(crate) struct Admission {
     pub(crate) effect: Effect,
@@ -104,7 +104,7 @@ impl State {
         bound.and_then(|()| self.verify_decisions(entry.author(), ring_digest, dealt, before)).err()
     }
 
-    /// What an entry changes.
+    /// The change that an entry makes.
     pub(crate) fn verify_entry(&self, entry: &Entry) -> Result<Admission, NoAuthority> {
         let author = entry.author();
         self.verify_log(entry)?;
@@ -248,7 +248,7 @@ impl State {
         self.verify_new(owner, outline)
     }
 
-    /// What holds for each new version, the first among them.
+    /// The rules for each new version, the first among them.
     fn verify_new(
         &self,
         owner: &PublicKey<Owner>,

@@ -121,7 +121,7 @@ impl State {
         Ok(state)
     }
 
-    /// What follows from the rest, and is not stored: rings by digest, first keys by later ones.
+    /// Restores what follows from the rest, and is not stored: rings by digest, first keys by later ones.
     ///
     /// Each key is rotated to once, and not after it was rotated away, as entries have it; else
     /// [`State::present`] would not end.

@@ -16,7 +16,7 @@ const PUBLIC: u32 = 0o644;
 /// Longest file that this writes: a bundle of the longest entries.
 const MAX_FILE: u64 = 256 * (MAX_ENTRY_BYTES as u64 + 2);
 
-/// What a file holds.
+/// The kind of contents of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TileKind {
     Entries,

@@ -50,7 +50,7 @@ pub struct WitnessKey {
     public: Public,
 }
 
-/// What verifies, by its type. Witnesses of one key under several names are one witness.
+/// The bytes that verify, by their type. Witnesses of one key under several names are one witness.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Public {
     Ed25519([u8; 32]),

@@ -30,7 +30,7 @@ fn two_writers_do_not_meet_and_readers_disturb_nobody() {
     at_once.open(dir.path()).unwrap();
 }
 
-/// What a reader saw when it opened the ledger it goes on seeing, whatever is written since.
+/// Readers go on seeing what they saw when they opened the ledger, whatever is written since.
 #[test]
 fn a_reader_stays_at_its_size_while_the_ledger_grows() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What a ledger refuses to let run, and what stays as it was.
+//! Rings and hosts that a ledger refuses to let run, and what stays as it was.
 
 use deepring::SecretKey;
 use deepring::keys::{Author, Node};

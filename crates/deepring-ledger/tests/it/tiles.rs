@@ -232,7 +232,7 @@ fn an_empty_log_is_a_checkpoint() {
     assert_eq!(names(out.path()), ["checkpoint"]);
 }
 
-/// What lies behind a link in the export is neither taken for a tile nor written over.
+/// A file behind a link in the export is neither taken for a tile nor written over.
 #[cfg(unix)]
 #[test]
 fn a_link_in_an_export_is_not_written_through() {

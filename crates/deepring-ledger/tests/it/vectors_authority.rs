@@ -16,7 +16,7 @@ use crate::vectors_ledger::{HOSTS, Made, ORIGIN, host_of, record};
 /// A host of nothing.
 const HOST_D: u8 = 0x61;
 
-/// What each repair is bound to.
+/// The log and number that each repair is bound to.
 fn binding() -> Binding {
     Binding::new(ORIGIN, REPAIR_NUMBER)
 }
@@ -284,7 +284,7 @@ fn quarantines(made: &mut Made) {
     );
 }
 
-/// What lasts, and what does not, of a quarantine.
+/// Quarantines that last, and that do not.
 fn lasting(made: &mut Made) {
     let (ring_id, ring_digest) = ring();
     let mut audit = Audit { nonce: [1; 32], digest: Digest([2; 32]), countersignature: None };

@@ -18,7 +18,7 @@ use crate::vectors_ledger::{
     folder_of, ledger_of, log_key, owner_of, record,
 };
 
-/// What a certificate is made of.
+/// The parts that a certificate is made of.
 #[derive(Clone)]
 struct Parts {
     magic: [u8; 8],
@@ -323,7 +323,7 @@ fn entries(made: &mut Made, two: &Parts) {
     add_one(made, "entry_for_other_log", defect, two.with(|p| p.proof = proof), TAMPERED);
 }
 
-/// What is wrong at once with what a later check looks at: the first check that fails decides, and of
+/// Certificates with two faults at once, for an earlier check and a later one: the first check that fails decides, and of
 /// what does not decode none is made.
 fn in_order(made: &mut Made, two: &Parts) {
     let unvalidated = ("untrusted", Some(1), Some("file"));
@@ -425,7 +425,7 @@ fn node(seed: u8) -> SecretKey<Node> {
     SecretKey::from_halves(&[seed; 32], &[seed + 1; 32]).unwrap()
 }
 
-/// What the checkpoint says that its proof is of.
+/// The body of the checkpoint that its proof is of.
 fn body_of(two: &Parts) -> CheckpointBody {
     let checkpoint = two.proof.split_once("\n\n").unwrap().1;
     let log = VerifierKey::parse(&log_key(ORIGIN, LOG)).unwrap();

@@ -1,4 +1,4 @@
-//! What `fuzz/` does for half an hour, for a second: vectors of a ledger, damaged.
+//! Damaged vectors of a ledger: as `fuzz/` feeds them for half an hour, for a second.
 
 use std::collections::BTreeMap;
 

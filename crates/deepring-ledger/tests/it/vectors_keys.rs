@@ -24,7 +24,7 @@ fn set(epoch: u64, by: AuthorKey) -> Said {
     (validators(ORIGIN, epoch), by)
 }
 
-/// What a revocation or a rotation does not reach, and what it does.
+/// The reach of a revocation or a rotation, and its limits.
 fn reaching(made: &mut Made) {
     let known = || vec![set(1, owner()), registered("plain.outline")];
     let mut all = known();

@@ -1,4 +1,4 @@
-//! What a ledger gives, as vectors: entries, checkpoints, proofs and certificates, each with the verdict that
+//! The products of a ledger, as vectors: entries, checkpoints, proofs and certificates, each with the verdict that
 //! `vectors/ledger/index.json` states. They are made of `vectors/records/`, with the same bytes each time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +97,7 @@ pub(crate) struct Made {
     files: BTreeMap<String, Vec<u8>>,
 }
 
-/// What must come out: the word of the verdict, and block and section of the finding where there is one.
+/// The result that is due: the word of the verdict, and block and section of the finding where there is one.
 pub(crate) type Due = (&'static str, Option<u32>, Option<&'static str>);
 
 pub(crate) const INTACT: Due = ("intact", None, None);

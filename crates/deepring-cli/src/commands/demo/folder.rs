@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("report.html")).unwrap(), b"mine");
     }
 
-    /// What a demo leaves that nothing would bring back.
+    /// A folder with the files of a demo that nothing would bring back.
     fn with_secrets(dir: &Path) -> Folder {
         let mut folder = Folder::prepare(dir, None).unwrap();
         let owner = SecretKey::<Owner>::generate().unwrap();

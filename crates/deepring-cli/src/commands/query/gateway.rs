@@ -1,4 +1,4 @@
-//! What a gateway is asked, and what it answers; nothing of it is verified here.
+//! Requests to a gateway, and its answers; nothing of them is verified here.
 
 use std::path::Path;
 use std::time::Duration;

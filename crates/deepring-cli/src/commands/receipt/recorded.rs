@@ -96,7 +96,7 @@ fn revocation(
     state.revoked_before(before, ring.outline(), hosts)
 }
 
-/// What is revoked, in words.
+/// The subject of a revocation, in words.
 pub(in crate::commands) fn subject(what: &Revoked) -> String {
     match what {
         Revoked::Host(host) => format!("host {}", host.short()),

@@ -1,4 +1,4 @@
-//! What the copies of a leg have against each other goes on the ledger, by whoever may say it.
+//! Evidence of the copies of a leg against each other goes on the ledger, by whoever may say it.
 
 #![allow(
     clippy::unwrap_used,
@@ -52,7 +52,7 @@ impl Dealt {
         Recorder::begin(&self.folder.path().join("ledger"), hosts).unwrap()
     }
 
-    /// What a query comes to whose copies are all here, the memory of the third host's leg being changed under no check.
+    /// The copies that fail in a query whose copies are all here, the memory of the third host's leg being changed under no check.
     fn disputed(&self) -> Vec<FailedCopy> {
         let threads = std::num::NonZeroUsize::new(1);
         let options = SessionOptions { check: Check::Load, threads, ..SessionOptions::default() };

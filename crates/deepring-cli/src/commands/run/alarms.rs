@@ -1,4 +1,4 @@
-//! What a session detects while it answers, on the ledger: each host's alarms about its own memory, and evidence against copies.
+//! Detections of a session while it answers, on the ledger: each host's alarms about its own memory, and evidence against copies.
 
 use deepring_infer::engine::Engine;
 use deepring_infer::{RunError, RunOutcome, Session};

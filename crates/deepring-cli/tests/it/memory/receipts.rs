@@ -1,4 +1,4 @@
-//! What is said of a receipt: who answered, what it was compared with, and whether its version is old by now.
+//! Statements about a receipt: who answered, what it was compared with, and whether its version is old by now.
 
 use std::fs;
 

@@ -67,7 +67,7 @@ fn a_store_that_others_can_write_is_refused_with_the_command_that_helps() {
     workspace.run("verify net.ring").succeeds();
 }
 
-/// What a store says counts for nothing where others can change it, or put another in its place.
+/// A store counts for nothing where others can change it, or put another in its place.
 #[cfg(unix)]
 #[test]
 fn a_store_of_another_user_or_in_a_folder_that_others_can_write_is_refused() {

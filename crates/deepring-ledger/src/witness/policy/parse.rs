@@ -35,7 +35,7 @@ pub enum WitnessPolicyError {
     NoQuorum,
 }
 
-/// What is wrong with a line of a policy.
+/// The fault of a line of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LineFault {
@@ -132,13 +132,13 @@ impl WitnessPolicy {
     }
 }
 
-/// What the lines so far have defined.
+/// The definitions of the lines so far.
 #[derive(Default)]
 struct PolicyLines<'a> {
     logs: Vec<VerifierKey>,
     witnesses: Vec<WitnessKey>,
     groups: Vec<Group>,
-    /// What each name is, and whether it is a member of a group.
+    /// The member that each name is, and whether it is a member of a group.
     names: HashMap<&'a [u8], (Member, bool)>,
     /// `Some(None)` for `quorum none`.
     quorum: Option<Option<Member>>,

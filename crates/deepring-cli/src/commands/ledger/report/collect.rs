@@ -1,4 +1,4 @@
-//! What a report tells: each entry in the section that it belongs to, with its proof.
+//! The contents of a report: each entry in the section that it belongs to, with its proof.
 
 use std::collections::BTreeMap;
 
