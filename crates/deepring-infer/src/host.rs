@@ -4,6 +4,7 @@ mod auditing;
 mod background;
 mod block;
 mod block_use;
+mod choice;
 mod fault;
 mod genesis;
 mod leg;
@@ -16,9 +17,9 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use deepring::opening::OpenError;
@@ -31,11 +32,11 @@ use deepring::{
     RingKind, SecretKey, TensorValue,
 };
 
-use crate::checks::{BlockCosts, Choice, PlanKind};
 use crate::engine::Engine;
 use crate::error::RunError;
 pub use block::{BlockProtection, LoadedBlock};
 pub use block_use::{BlockOutputs, BlockUse, Unchecked, VerifiedOutputs};
+use choice::ChosenPlans;
 use fault::Alarms;
 use genesis::GenesisBlock;
 pub use margins::LayerMargin;
@@ -59,15 +60,8 @@ pub struct RingHost<E: Engine> {
     check: Check,
     background: bool,
     /// Legs for which it is known what is cheaper, and of these, those for which that is every product.
-    chosen: Mutex<Chosen>,
+    chosen: Mutex<ChosenPlans>,
     alarms: Arc<Alarms>,
-}
-
-/// The choice of `auto`, by the first block of a leg and the one after its last.
-#[derive(Debug, Default)]
-struct Chosen {
-    auto: HashSet<(u32, u32)>,
-    compute: HashSet<(u32, u32)>,
 }
 
 impl<E: Engine> std::fmt::Debug for RingHost<E> {
@@ -199,8 +193,7 @@ impl<E: Engine> RingHost<E> {
             self.overdue.extend(others);
             self.overdue.insert(index);
         }
-        // Their costs are observed anew.
-        *self.chosen() = Chosen::default();
+        self.forget_choices();
         let due: Vec<u32> = self.overdue.iter().copied().filter(|due| *due != index).collect();
         for index in std::iter::once(index).chain(due) {
             self.open_block(index)?;
@@ -262,46 +255,6 @@ impl<E: Engine> RingHost<E> {
         let declared = self.ring.inputs();
         let read = |name: &String| self.blocks.values().any(|b| b.reads_linearly(name));
         declared.iter().map(|s| &s.name).filter(|n| read(n)).cloned().collect()
-    }
-
-    /// The plan of each block of a leg, for a whole batch: under `auto` every check of everything, until it is known what
-    /// is cheaper.
-    fn plans(&self, range: &Range<u32>) -> Result<Vec<Option<PlanKind>>, RunError> {
-        let blocks = range.clone().map(|i| self.loaded_block(i)).collect::<Result<Vec<_>, _>>()?;
-        if self.check != Check::Auto {
-            return Ok(blocks.iter().map(|b| b.fixed_plan()).collect());
-        }
-        let kind = self.choose(&blocks, (range.start, range.end));
-        Ok(vec![Some(kind); blocks.len()])
-    }
-
-    fn choose(&self, blocks: &[&LoadedBlock<E>], leg: (u32, u32)) -> PlanKind {
-        let mut chosen = self.chosen();
-        if chosen.auto.contains(&leg) {
-            return PlanKind::Auto;
-        }
-        if chosen.compute.contains(&leg) {
-            return PlanKind::Compute;
-        }
-        let costs: Option<Vec<BlockCosts>> = blocks.iter().map(|b| b.check()?.costs()).collect();
-        let Some(costs) = costs else { return PlanKind::Both };
-        match Choice::of(&costs) {
-            Choice::Compute => {
-                chosen.compute.insert(leg);
-                PlanKind::Compute
-            }
-            Choice::Auto(rates) => {
-                for (check, rates) in blocks.iter().filter_map(|b| b.check()).zip(rates) {
-                    check.set_auto(|| rates);
-                }
-                chosen.auto.insert(leg);
-                PlanKind::Auto
-            }
-        }
-    }
-
-    fn chosen(&self) -> MutexGuard<'_, Chosen> {
-        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The host's public key.
