@@ -10,7 +10,7 @@ use deepring::{Check, Coverage, Header, TensorSpec, TensorValue};
 
 use super::background::{self, Background};
 use super::block::LoadedBlock;
-use super::block_use::{BlockUse, VerifiedOutputs};
+use super::block_use::{BlockUse, Unchecked, VerifiedOutputs};
 use super::{RingHost, Timings};
 use crate::checks::{CheckFault, PlanKind, ROTATION};
 use crate::engine::{Engine, Input};
@@ -26,6 +26,9 @@ pub(super) type LiveValues<E> = HashMap<String, <E as Engine>::Value>;
 
 /// A block's inputs in the order of its header, and the names of those that are lent for its check alone.
 pub(super) type BlockInputs<'v, E> = (Vec<Input<'v, <E as Engine>::Value>>, Vec<String>);
+
+/// A use of the next block, begun before this one's outputs were taken in; `None` where there was nobody to begin it.
+type Ahead<'a, E> = Option<Result<BlockUse<'a, E>, RunError>>;
 
 /// The outputs of a leg, and the coverage that every query had of each part of each block.
 pub(super) struct Ran {
@@ -174,7 +177,7 @@ impl<'a, E: Engine> Leg<'a, E> {
         Ok(())
     }
 
-    /// One block on all queries: each use computed and verified; meanwhile, the next block's begun. `ready` is a use of this
+    /// One block on all queries: each use computed and verified; with the last, the next block's begun. `ready` is a use of this
     /// one that was begun so, and what comes back is one of the next.
     fn block(
         &mut self,
@@ -193,19 +196,9 @@ impl<'a, E: Engine> Leg<'a, E> {
                 Some(ready) => ready,
                 None => self.begin(block, beside)?,
             };
-            // One thread looks at what this block computed, the other at what the next one will read.
             let next = self.next_block(index, beside).filter(|_| i + 1 == count);
-            let (inputs, lent) = inputs_of(block, &kept, &mut query.values)?;
-            let used = begun.run(inputs).and_then(|unchecked| {
-                let input = |name: &str| query.values.get(name);
-                let Some(next) = next else { return Ok((unchecked.verify(&input)?, None)) };
-                let begin = || self.begin(next, None);
-                let (verified, begun) = rayon::join(|| unchecked.verify(&input), begin);
-                Ok((verified?, Some(begun)))
-            });
-            match used {
-                Ok((verified, begun)) => {
-                    self.take_in(block, verified, &lent, &mut query.values);
+            match self.run_use(begun, next, &kept, &mut query.values) {
+                Ok(begun) => {
                     ahead = begun.transpose()?;
                     answered.push(query);
                 }
@@ -217,6 +210,37 @@ impl<'a, E: Engine> Leg<'a, E> {
         }
         *live = answered;
         Ok(ahead)
+    }
+
+    /// One use on one query's values, its outputs in the place of what only it read; and the use of `next`, begun meanwhile.
+    fn run_use(
+        &mut self,
+        begun: BlockUse<'a, E>,
+        next: Option<&'a LoadedBlock<E>>,
+        kept: &[bool],
+        values: &mut LiveValues<E>,
+    ) -> Result<Ahead<'a, E>, RunError> {
+        let block = begun.block();
+        let (inputs, lent) = inputs_of(block, kept, values)?;
+        let unchecked = begun.run(inputs)?;
+        let (verified, ahead) = self.verify_beside(unchecked, next, values)?;
+        self.take_in(block, verified, &lent, values);
+        Ok(ahead)
+    }
+
+    /// Verifies a use while that of `next` is begun: one thread looks at what this block computed, the other at what the next one
+    /// will read.
+    fn verify_beside(
+        &self,
+        unchecked: Unchecked<'a, E>,
+        next: Option<&'a LoadedBlock<E>>,
+        values: &LiveValues<E>,
+    ) -> Result<(VerifiedOutputs<E::Value>, Ahead<'a, E>), RunError> {
+        let input = |name: &str| values.get(name);
+        let Some(next) = next else { return Ok((unchecked.verify(&input)?, None)) };
+        let begin = || self.begin(next, None);
+        let (verified, begun) = rayon::join(|| unchecked.verify(&input), begin);
+        Ok((verified?, Some(begun)))
     }
 
     /// The block whose bytes can be compared while this one's outputs are verified.
