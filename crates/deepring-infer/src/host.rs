@@ -1,8 +1,11 @@
 //! One host: opens the blocks that it was granted, and runs a query's leg of them.
 
+mod alarms;
 mod auditing;
 mod background;
 mod block;
+mod block_fault;
+mod block_outputs;
 mod block_use;
 mod choice;
 mod fault;
@@ -14,6 +17,7 @@ mod rehearsal;
 mod rounding;
 mod second_run;
 mod shared;
+mod shared_blocks;
 #[cfg(test)]
 mod tests;
 
@@ -34,16 +38,15 @@ use deepring::{
 
 use crate::engine::Engine;
 use crate::error::RunError;
+use alarms::Alarms;
 pub use block::{BlockProtection, LoadedBlock};
-pub use block_use::{BlockOutputs, BlockUse, Unchecked, VerifiedOutputs};
+pub use block_outputs::BlockOutputs;
+pub use block_use::{BlockUse, Unchecked, VerifiedOutputs};
 use choice::ChosenPlans;
-use fault::Alarms;
 use genesis::GenesisBlock;
 pub use margins::LayerMargin;
 pub use rehearsal::{Floor, Rehearsal};
-use shared::SharedBlocks;
-
-const CHANGED_IN_MEMORY: &str = "the bytes in memory are not those that were verified";
+use shared_blocks::SharedBlocks;
 
 /// A party that holds the keys of some blocks. Whether the next host is in this process or across a
 /// network, it is given a [`Parcel`] and nothing else.

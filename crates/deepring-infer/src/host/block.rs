@@ -8,8 +8,8 @@ use deepring::opening::OpenError;
 use deepring::{AuthenticRing, Check, Header, Host, OpenedBlock, PartKind, SecretKey};
 use deepring_memory::Protection;
 
-use super::block_use::BlockUse;
-use super::fault::Alarms;
+use super::alarms::Alarms;
+use super::fault::at_opening;
 use super::opening::BlockMemory;
 use super::shared::SharedBlock;
 use crate::checks::{
@@ -23,7 +23,7 @@ use crate::weights::{BoundPrograms, ProgramSource, secret_room, shared_from};
 
 /// An opened block: its parameters, read-only, the programs that read them, and its check.
 ///
-/// A use of it is a value: [`begin`](Self::begin) compares what is due before, [`BlockUse::run`] computes,
+/// A use of it is a value: [`begin`](Self::begin) compares what is due before, [`BlockUse::run`](super::BlockUse::run) computes,
 /// [`Unchecked::verify`](super::Unchecked::verify) verifies and measures. A fault takes the block out of use until it is
 /// opened anew.
 pub struct LoadedBlock<E: Engine> {
@@ -155,27 +155,6 @@ impl<E: Engine> LoadedBlock<E> {
         Ok(())
     }
 
-    /// Begins a use in which every byte and every output is verified, and compares the bytes.
-    ///
-    /// # Errors
-    /// [`RunError::Tampered`] if a byte or the check itself is not what it was; [`RunError::OutOfUse`] after an earlier fault.
-    pub fn begin(&self) -> Result<BlockUse<'_, E>, RunError> {
-        let kind = self.fixed_plan().or(self.check.as_ref().map(|_| PlanKind::Both));
-        self.begin_as(kind)?.compare_bytes()
-    }
-
-    /// Begins a use under a plan; nothing is compared without one.
-    pub(super) fn begin_as(&self, kind: Option<PlanKind>) -> Result<BlockUse<'_, E>, RunError> {
-        let verification = match (kind, &self.check) {
-            (Some(kind), Some(check)) => {
-                Some(check.begin(kind).map_err(|fault| self.handle_fault(fault))?)
-            }
-            (Some(_), None) => return Err(self.handle_fault(CheckFault::Structure)),
-            (None, _) => None,
-        };
-        Ok(BlockUse::new(self, verification))
-    }
-
     /// The plan that is followed whatever was observed.
     pub(super) fn fixed_plan(&self) -> Option<PlanKind> {
         self.check.as_ref().and_then(BlockCheck::fixed_plan)
@@ -295,7 +274,7 @@ fn graph_of(
         Some(check) => check.graph(bytes),
         None => Ok(graph_range(header).and_then(|at| Some(bytes.get(at)?.to_vec()))),
     };
-    let graph = graph.map_err(|fault| super::fault::at_opening(header, fault))?;
+    let graph = graph.map_err(|fault| at_opening(header, fault))?;
     graph.ok_or(RunError::NoGraph { block: header.index })
 }
 

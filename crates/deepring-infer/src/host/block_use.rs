@@ -4,8 +4,9 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::block::LoadedBlock;
+use super::block_outputs::BlockOutputs;
 use super::second_run::{recompute, runs_from_a_copy};
-use crate::checks::{CheckFault, Completeness, Measure, UseVerification};
+use crate::checks::{CheckFault, Completeness, Measure, PlanKind, UseVerification};
 use crate::engine::{Engine, EngineError, Input, View};
 use crate::error::{InputError, RunError};
 
@@ -59,14 +60,6 @@ pub struct Unchecked<'b, E: Engine> {
     engine: Duration,
 }
 
-/// The outputs of a block for one query, and what was given out for the check.
-pub struct BlockOutputs<V> {
-    names: Vec<String>,
-    values: Vec<V>,
-    /// The first so many are the block's outputs.
-    outputs: usize,
-}
-
 /// Outputs that were verified, and the measure of it.
 pub struct VerifiedOutputs<V> {
     /// The outputs that the block computed.
@@ -83,26 +76,26 @@ pub(super) struct UseTimes {
     pub(super) check: Duration,
 }
 
-impl<V> BlockOutputs<V> {
-    /// The block's outputs by name, in the order of its header.
-    pub fn into_outputs(self) -> impl Iterator<Item = (String, V)> {
-        self.names.into_iter().zip(self.values).take(self.outputs)
+impl<E: Engine> LoadedBlock<E> {
+    /// Begins a use in which every byte and every output is verified, and compares the bytes.
+    ///
+    /// # Errors
+    /// [`RunError::Tampered`] if a byte or the check itself is not what it was; [`RunError::OutOfUse`] after an earlier fault.
+    pub fn begin(&self) -> Result<BlockUse<'_, E>, RunError> {
+        let kind = self.fixed_plan().or(self.check().map(|_| PlanKind::Both));
+        self.begin_as(kind)?.compare_bytes()
     }
 
-    /// An output, or what was given out besides.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&V> {
-        self.values.get(self.names.iter().position(|n| n == name)?)
-    }
-
-    /// All that was given out, outputs first.
-    pub(super) fn all(&self) -> &[V] {
-        &self.values
-    }
-
-    #[cfg(test)]
-    pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut V> {
-        self.values.get_mut(self.names.iter().position(|n| n == name)?)
+    /// Begins a use under a plan; nothing is compared without one.
+    pub(super) fn begin_as(&self, kind: Option<PlanKind>) -> Result<BlockUse<'_, E>, RunError> {
+        let verification = match (kind, self.check()) {
+            (Some(kind), Some(check)) => {
+                Some(check.begin(kind).map_err(|fault| self.handle_fault(fault))?)
+            }
+            (Some(_), None) => return Err(self.handle_fault(CheckFault::Structure)),
+            (None, _) => None,
+        };
+        Ok(BlockUse::new(self, verification))
     }
 }
 
@@ -165,7 +158,7 @@ impl<'b, E: Engine> BlockUse<'b, E> {
             check.observed().engine(engine);
         }
         let names = block.given_out().into_iter().map(ToOwned::to_owned).collect();
-        let outputs = BlockOutputs { names, values, outputs: block.header().outputs.len() };
+        let outputs = BlockOutputs::new(names, values, block.header().outputs.len());
         Ok(Unchecked { of: self, outputs, engine })
     }
 }
@@ -292,12 +285,6 @@ impl<E: Engine> std::fmt::Debug for BlockUse<'_, E> {
 impl<E: Engine> std::fmt::Debug for Unchecked<'_, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unchecked").field("block", &self.of.block).finish_non_exhaustive()
-    }
-}
-
-impl<V> std::fmt::Debug for BlockOutputs<V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockOutputs").field("names", &self.names).finish_non_exhaustive()
     }
 }
 

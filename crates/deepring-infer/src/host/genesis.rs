@@ -9,8 +9,8 @@ use deepring::{
 };
 use deepring_memory::Region;
 
-use super::CHANGED_IN_MEMORY;
-use super::fault::{Alarms, undecided};
+use super::alarms::Alarms;
+use super::fault::{CHANGED_IN_MEMORY, undecided};
 use super::opening::BlockMemory;
 use crate::checks::{BlockCheck, CheckFault, Mode, PlanKind};
 use crate::error::RunError;

@@ -6,6 +6,7 @@ use deepring::opening::{DecryptedChunk, OpenError};
 use deepring::{AuthenticRing, Header, Host, OpenedBlock, OpeningKey, SecretKey};
 use deepring_memory::{Region, Use};
 
+use super::fault::at_opening;
 use super::shared::SharedBlock;
 use crate::checks::{BlockCheck, CheckFault, Draft, Mode, SharedPieces};
 use crate::error::RunError;
@@ -51,7 +52,7 @@ impl BlockMemory {
             let check = shared.and_then(|shared| {
                 BlockCheck::new(mode, &draft, (pieces, shared), buffer.bytes(), header)
             });
-            check.map_err(|fault| super::fault::at_opening(header, fault))
+            check.map_err(|fault| at_opening(header, fault))
         });
         Ok(Self { buffer, opened, check: check.transpose()? })
     }

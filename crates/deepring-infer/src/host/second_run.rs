@@ -5,7 +5,7 @@ use std::time::Instant;
 use deepring::TensorSpec;
 
 use super::block::LoadedBlock;
-use super::block_use::BlockOutputs;
+use super::block_outputs::BlockOutputs;
 use crate::checks::CheckFault;
 use crate::engine::{Engine, EngineError, Input};
 
