@@ -74,6 +74,8 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     }
     operators::check(&graph.nodes, opset)?;
     graph.sort()?;
+    // Rounding and rewriting go by the file's own types, so half precision gives way to single only then. A NaN is followed last:
+    // through single precision, and to the `Clip`s that the rewriting wrote, too.
     graph.round_halves();
     let opset = graph.modernise(opset)?;
     graph.promote();
@@ -82,17 +84,23 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     opsets.insert(0, OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) });
     // Names that the rewriting made must not meet names of the file.
     graph.sort()?;
+    // Before constants are folded, each has one name and one node, and transposes of tied matrices are gone: folded, the same
+    // elements would be several parameters.
     graph.remove_pass_through()?;
     graph.join_twins();
     graph.keep_tied()?;
     graph.fold_constants()?;
+    // Only now are the parameters of a normalisation constants, which go into the operator before it; what is left of scales and
+    // shifts gets the shape in which the engine reads it in place.
     let shapes = Shapes::infer(&graph)?;
     graph.fold_batch_norm(&shapes)?;
     graph.fold_conv_bias()?;
     graph.keep_scale_in_place(&shapes);
+    // The nodes that no output needs are found in order, and the others named, before any of these is refused by its name.
     graph.sort()?;
     graph.drop_unused();
     graph.name_nodes();
+    // The network's own graph is refused or taken; only one that is taken gets guards.
     let shapes = Shapes::infer(&graph)?;
     graph.refuse_oversized(&shapes)?;
     let value_types = value_types::infer(&graph);
@@ -100,6 +108,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.refuse_short_sums()?;
     let own = graph.constants.clone();
     graph.guard_integers(&value_types)?;
+    // A loop goes into its branch with its guards, whose types it needs.
     let value_types = value_types::infer(&graph);
     graph.spare_loops(&value_types);
     // Nor may those of these last passes: a block would not know which of the two it gives.
