@@ -17,7 +17,8 @@ pub(super) fn suits(window: &Window) -> bool {
     window.inputs() <= MOST_CHANNELS && window.taps() > 1
 }
 
-/// One picture: what `planes` (a plane of `channels` for each tap) and `squares` make of it at each output place.
+/// The sums of one picture `x: [channel][row][column]` under `planes: [tap][channel]`, and those of its squares under
+/// `squares: [channel]`, each `[row][column]` of the output. `size` and `out` are height and width of picture and output.
 pub(super) fn sums(
     window: &Window,
     (x, size): (&[f32], [usize; 2]),
@@ -28,6 +29,7 @@ pub(super) fn sums(
     let channels = window.inputs();
     let pixels = size[0] * size[1];
     let read = |x: f32| if relu && x < 0.0 { 0.0 } else { x };
+    // `laid: [channel]`, and `square: [row][column]` of the picture.
     let mut laid = Vec::with_capacity(channels);
     let mut square = vec![0.0; pixels];
     for (c, q) in (0..channels).zip(squares) {
@@ -39,13 +41,14 @@ pub(super) fn sums(
     let square = Phases::of(window, &square, size, out);
     let (mut met, mut met2) = (vec![0.0; out[0] * out[1]], vec![0.0; out[0] * out[1]]);
     let taps = window.taps();
-    // In the order of the lines below: for each tap, every channel.
+    // In the order of the lines below: `[tap][channel]`.
     let weights: Zeroizing<Vec<f32>> =
         Zeroizing::new(planes.chunks_exact(channels).flatten().copied().collect());
     let ones = vec![1.0; taps];
     for (y, (met, met2)) in
         met.chunks_exact_mut(out[1]).zip(met2.chunks_exact_mut(out[1])).enumerate()
     {
+        // `lines: [tap][channel]` and `lines2: [tap]`, each a row's worth of places.
         let mut lines = Vec::with_capacity(taps * channels);
         let mut lines2 = Vec::with_capacity(taps);
         for tap in 0..taps {
@@ -62,12 +65,15 @@ pub(super) fn sums(
 
 /// A padded plane, its pixels ordered by row and column modulo the stride.
 struct Phases {
+    /// `[row modulo the stride][column modulo the stride][row / stride][column / stride]`
     values: Vec<f32>,
+    /// Height and width of one phase.
     rows: usize,
     width: usize,
 }
 
 impl Phases {
+    /// Of `plane: [row][column]`, with `size` its height and width and `out` those of the output.
     fn of(window: &Window, plane: &[f32], size: [usize; 2], out: [usize; 2]) -> Self {
         let [sy, sx] = window.strides();
         let [top, left] = window.pads(size, out);
@@ -92,7 +98,7 @@ impl Phases {
         Self { values, rows, width }
     }
 
-    /// The input elements of a tap along an output row.
+    /// The input elements of a tap along an output row: `[column]`, and what lies behind.
     fn line(&self, window: &Window, tap: usize, y: usize) -> Option<&[f32]> {
         let [sy, sx] = window.strides();
         let [ay, ax] = window.ahead(tap);

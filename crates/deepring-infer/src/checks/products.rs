@@ -23,14 +23,15 @@ const LEAST_OUTPUT_SQUARED: f32 = 1.0 / (1u128 << 80) as f32;
 /// The sums over one side of an operator.
 #[derive(Debug, Default)]
 struct Side {
-    /// Pictures, and pixels of each, or 1 and rows.
+    /// Pictures; of a matrix one.
     images: usize,
-    /// Height and width of a picture.
+    /// Height and width of a picture; of a matrix 1 and its rows.
     size: [usize; 2],
+    /// Planes of sums: over outputs one, over inputs one for each tap.
     planes: usize,
-    /// For each picture, each plane, each pixel.
+    /// `[picture][plane][row][column]`
     sums: Vec<f32>,
-    /// For each picture, each pixel.
+    /// `[picture][row][column]`
     squares: Vec<f32>,
 }
 
@@ -46,10 +47,11 @@ pub(crate) struct Compared {
     pub(crate) linear: usize,
     /// How many places agree.
     pub(crate) places: usize,
-    /// Places at which there are no sums to compare: an input is no finite number, or sums leave 32-bit floats.
+    /// Places, by their number in `[picture][row][column]` of the output, at which there are no sums to compare: an input is no
+    /// finite number, or sums leave 32-bit floats.
     pub(crate) open: Vec<usize>,
-    /// Places at which the sides differ by more than independent rounding errors give. Wrong, unless the operator's own
-    /// sums, term by term, say otherwise.
+    /// Places, numbered likewise, at which the sides differ by more than independent rounding errors give. Wrong, unless the
+    /// operator's own sums, term by term, say otherwise.
     pub(crate) differing: Vec<usize>,
 }
 
@@ -85,7 +87,7 @@ fn largest(view: &View<'_>, relu: bool) -> f32 {
     read.fold(0.0, |most: f32, v| most.max(v.abs()))
 }
 
-/// [`Products::close`], with both tensors multiplied by a power of two.
+/// [`Products::close`], with both tensors multiplied by a power of two. `places: [picture][row][column]` of the output.
 fn close_scaled(
     linear: &Linear,
     projection: &Projection<'_>,
@@ -121,7 +123,9 @@ fn close_scaled(
 /// The sums of one run.
 pub(crate) struct Products<'a> {
     linears: &'a [Linear],
+    /// `[operator][input, output]`
     sides: Vec<[Side; 2]>,
+    /// Elements of the two tensors: `[operator][input, output]`.
     sizes: Vec<[usize; 2]>,
 }
 
@@ -131,7 +135,7 @@ impl<'a> Products<'a> {
         Self { linears, sides, sizes: vec![[0; 2]; linears.len()] }
     }
 
-    /// Elements of input and output of each operator that was looked at.
+    /// Elements of input and output of each operator that was looked at: `[operator][input, output]`.
     pub(super) fn sizes(self) -> Vec<[usize; 2]> {
         self.sizes
     }
@@ -187,7 +191,7 @@ impl<'a> Products<'a> {
             return Ok(Compared::everywhere(i, all));
         }
         // Once more, place by place. A place whose sums and bound are numbers is not compared in another scale: how large an
-        // output is never decides, since who makes it up chooses that.
+        // output is never decides, since who makes it up chooses that. `places: [picture][row][column]` of the output.
         let mut places = vec![Fit::Open; all];
         let most = largest(&x, linear.x.relu).max(largest(&y, false));
         let scale = if tiny {
@@ -233,7 +237,8 @@ impl<'a> Products<'a> {
         (count == places).then_some(agrees)
     }
 
-    /// Compares both sides at the places that are open, one for each. `None` if the sides do not fit each other.
+    /// Compares both sides at the places that are open. `places: [picture][row][column]` of the output. `None` if the sides do not
+    /// fit each other.
     fn close<'v>(
         &self,
         i: usize,
@@ -261,6 +266,7 @@ impl<'a> Products<'a> {
     ) -> Result<Vec<(OperatorReduction, usize, Side)>, usize> {
         let blamed = pass.reductions.first().map_or(0, |r| r.linear);
         let view = value(&pass.value).ok_or(blamed)?;
+        // `[picture][channel][row][column]`, or of a matrix `[row][channel]`.
         let Elements::F32(elements) = &view.elements else { return Err(blamed) };
         let shape = if pass.channels_first { picture(&view.dims) } else { matrix(&view.dims) };
         let (images, channels, size) = shape.ok_or(blamed)?;
@@ -277,6 +283,7 @@ impl<'a> Products<'a> {
         let mut done: Vec<_> =
             later.into_iter().map(|r| (r, elements.len(), Side::default())).collect();
         let mut sides = Vec::with_capacity(of.len());
+        // For each reduction `planes: [plane][channel]` and `squares: [channel]`.
         let mut coefficients = Vec::with_capacity(of.len());
         for reduction in &of {
             let projection = projection(reduction.linear).ok_or(reduction.linear)?;
@@ -296,6 +303,7 @@ impl<'a> Products<'a> {
                 squares: vec![0.0; images * pixels],
             });
         }
+        // `x: [channel][pixel]`, or of a matrix `[pixel][channel]`.
         for (image, x) in elements.chunks_exact((channels * pixels).max(1)).enumerate() {
             let mut passes: Vec<kernels::Reduction<'_>> = of
                 .iter()
@@ -326,7 +334,8 @@ impl<'a> Products<'a> {
         }
     }
 
-    /// Gives for each picture what was summed over the outputs and, at the same places, over the inputs.
+    /// Gives for each picture the sums and square sums over the outputs and, at the same places, over the inputs, each
+    /// `[row][column]` of the output.
     pub(super) fn sides<'v>(
         &self,
         i: usize,
@@ -340,6 +349,7 @@ impl<'a> Products<'a> {
         if let (LinearForm::Conv(window), true) = (&linear.form, self.is_direct(i)) {
             let view = value(&linear.x.value)?;
             let (images, channels, size) = picture(&view.dims)?;
+            // `[picture][channel][row][column]`
             let Elements::F32(elements) = &view.elements else { return None };
             if (images, channels) != (y.images, window.inputs()) {
                 return None;
@@ -359,10 +369,12 @@ impl<'a> Products<'a> {
         let pixels = x.pixels();
         for image in 0..y.images {
             let (ys, y2) = (nth(&y.sums, image, places)?, nth(&y.squares, image, places)?);
+            // `xs: [tap][row][column]` and `x2: [row][column]` of the input.
             let xs = nth(&x.sums, image, x.planes * pixels)?;
             let x2 = nth(&x.squares, image, pixels)?;
             match &linear.form {
                 LinearForm::Conv(window) if !window.is_pointwise() => {
+                    // Each `[row][column]` of the output.
                     let zeros = || vec![0.0; places];
                     let (mut met, mut met2, mut block) = (zeros(), zeros(), zeros());
                     let add = |a: f32, b: f32| a + b;

@@ -5,6 +5,9 @@ use std::ops::Range;
 use deepring_onnx::proto::NodeProto;
 
 /// Shape and movement of a convolution's kernel, over two dimensions; one dimension is a picture of height 1.
+///
+/// Weights are `[output][input of the group][tap]`, a tensor `[picture][channel][row][column]`; taps are counted row by row. Each
+/// pair of numbers is one for the rows and one for the columns, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
     pub(crate) outputs: usize,
@@ -18,13 +21,14 @@ pub(crate) struct Window {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Pads {
-    /// Before and after each dimension.
+    /// Before the first row and column, and after the last.
     Explicit([usize; 2], [usize; 2]),
     SameUpper,
 }
 
 impl Window {
-    /// `None` for what is not understood.
+    /// The window of a `Conv` with weights of `dims`: `[output, input of the group, height, width]`, or without height. `None` for
+    /// what is not understood.
     pub(crate) fn of(node: &NodeProto, dims: &[usize]) -> Option<Self> {
         let (outputs, inputs_per_group, kernel) = match *dims {
             [o, i, w] => (o, i, [1, w]),
@@ -128,8 +132,8 @@ impl Window {
         Some([one(0)?, one(1)?])
     }
 
-    /// For each output pixel, joins what stands in the tap's plane at the input pixel that the tap meets.
-    /// `from` is `size[0]` × `size[1]`, `to` is `out[0]` × `out[1]`.
+    /// For each output pixel, joins what stands in the tap's plane at the input pixel that the tap meets. `from` and `to` are
+    /// `[row][column]`, of `size` and of `out`.
     pub(crate) fn gather<T: Copy>(
         &self,
         tap: usize,
@@ -158,7 +162,7 @@ impl Window {
         }
     }
 
-    /// The input pixel that a tap reads for an output pixel; `None` in the padding.
+    /// The row and column of the input that a tap reads for those of an output, `place`; `None` in the padding.
     pub(crate) fn input_of(
         &self,
         place: [usize; 2],

@@ -2,7 +2,7 @@
 
 use crate::checks::operators::{Linear, LinearForm};
 
-/// Pictures, channels, height and width of a convolution's tensor.
+/// Pictures, channels, height and width of a convolution's tensor, `[picture][channel][row][column]` or without rows.
 pub(in super::super) fn picture(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
     match *dims {
         [n, c, w] => Some((n, c, [1, w])),
@@ -11,7 +11,7 @@ pub(in super::super) fn picture(dims: &[usize]) -> Option<(usize, usize, [usize;
     }
 }
 
-/// One picture of all rows.
+/// A tensor `[..][channel]` as [`picture`] gives one: a single picture of height 1, whose columns are the tensor's rows.
 pub(in super::super) fn matrix(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
     let (last, outer) = dims.split_last()?;
     Some((1, *last, [1, outer.iter().product()]))
