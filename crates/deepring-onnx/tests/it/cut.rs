@@ -68,7 +68,7 @@ fn check(mut net: Net, batch: usize, outputs: &[&str]) -> Vec<CutBlock> {
     cut_file(&path, "op").unwrap().blocks
 }
 
-/// What every cut promises.
+/// Asserts what every cut promises.
 fn well_formed(cut: &CutModel) {
     let mut names: Vec<&str> = cut.blocks.iter().map(|b| b.name.as_str()).collect();
     names.sort_unstable();

@@ -16,7 +16,7 @@ pub(super) struct ShapeNumbers {
 }
 
 impl Sizes<'_> {
-    /// What a node computes of constants and dimensions; `None` where that cannot be told.
+    /// The numbers that a node computes of constants and dimensions; `None` where they cannot be told.
     pub(super) fn computed(&self, node: &NodeProto) -> Result<Option<ShapeNumbers>, ImportError> {
         let of = |arg: usize| self.values(node.arg(arg));
         let values = match node.onnx_op() {

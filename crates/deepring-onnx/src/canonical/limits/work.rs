@@ -8,9 +8,9 @@ use crate::scope;
 
 /// Most that a query may compute, in multiplications: a minute or two on two cores (2^43 in products of 8000 by 8000 took 210 s).
 pub(super) const MOST_WORK: f64 = (1u64 << 42) as f64;
-/// What a node costs inside of a loop, however small it is, in multiplications.
+/// The cost of a node inside of a loop, however small it is, in multiplications.
 const NODE: f64 = (1u64 << 14) as f64;
-/// What a step of a recurrent layer costs, likewise.
+/// The cost of a step of a recurrent layer, likewise.
 const STEP: f64 = (1u64 << 17) as f64;
 /// Most elements of values that are held at a time; as f32, 1 GiB.
 pub(super) const MOST_HELD: f64 = (1u64 << 28) as f64;
@@ -71,7 +71,7 @@ fn filter(dims: &[f64]) -> f64 {
     dims.iter().skip(1).product()
 }
 
-/// What is held while nodes run one after the other.
+/// The elements that are held while nodes run one after the other.
 #[derive(Debug, Default)]
 pub(super) struct HeldElements {
     /// After which node a value is not needed any more.
