@@ -1,4 +1,4 @@
-//! What hops and validation cost: each beside what it is compared with, in turn, in one process.
+//! The cost of hops and of validation: each beside what it is compared with, in turn, in one process.
 
 #![allow(
     clippy::expect_used,

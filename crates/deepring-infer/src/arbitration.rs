@@ -11,7 +11,7 @@ use crate::error::RunError;
 use crate::host::RingHost;
 use crate::participant::seed;
 
-/// What came out of computing a disputed leg again.
+/// The outcome of computing a disputed leg again.
 #[derive(Debug, Clone)]
 pub struct Ruling {
     blocks: Range<u32>,
@@ -19,10 +19,10 @@ pub struct Ruling {
     claims: Vec<RuledClaim>,
 }
 
-/// What one side signed, beside what the arbiter computed.
+/// One side's signed claim, beside what the arbiter computed.
 #[derive(Debug, Clone)]
 pub struct RuledClaim {
-    /// What it signed.
+    /// The claim that it signed.
     pub claim: ClaimedOutputs,
     /// How that compares with the arbiter's outputs; `None` where it cannot be told: the bits differ, it computed with
     /// something else than the arbiter, and its outputs are not in the dispute, or differ in an element that has no tolerance.
@@ -36,7 +36,7 @@ impl Ruling {
         self.blocks.clone()
     }
 
-    /// What the arbiter computed with.
+    /// The engine, library, processor and threads that the arbiter computed with.
     #[must_use]
     pub fn computed_with(&self) -> &ComputedWith {
         &self.computed_with

@@ -23,7 +23,8 @@ pub use ort::{Ort, OrtProgram};
 pub use racing::{Race, RacedProgram, Racing};
 pub use rten::{Rten, RtenProgram};
 
-/// What an engine computes with. The processor kind is as fine as kernels are chosen: what chooses other kernels may give other bits.
+/// States the engine, library, processor and threads of a run. The processor kind is as fine as kernels are chosen: what chooses
+/// other kernels may give other bits.
 fn described(engine: &str, version: &str, library: Digest, threads: u16) -> ComputedWith {
     let processor = format!("{} {}", std::env::consts::ARCH, crate::kernels::instruction_set());
     ComputedWith::clipped(&format!("{engine} {version}"), library, &processor, threads)
@@ -120,7 +121,8 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// same for the same graph, loaded twice; in a part of it, it may fuse others.
     const PARTS_ALIKE: bool;
 
-    /// What this engine computes with, as receipts state it. Two hosts that state the same give the same bits.
+    /// This engine with its library, processor and threads, as receipts state them. Two hosts that state the same give the same
+    /// bits.
     fn computed_with(&self) -> ComputedWith;
 
     /// Loads a graph whose parameters are external data in `parameters`. The bytes outlive the

@@ -94,7 +94,7 @@ pub struct Computed {
     pub outputs: Vec<Vec<TensorValue>>,
     /// The digest of each query's outputs, under the query's salt.
     pub digests: Vec<Digest>,
-    /// What a receipt states of it.
+    /// The result that a receipt states of it.
     pub result: LegResult,
     /// Where the time went.
     pub timings: Timings,

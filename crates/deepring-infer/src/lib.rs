@@ -85,7 +85,7 @@ pub mod block {
     pub use deepring_memory::Protection;
 }
 
-/// What a network is given: arrays, pictures by the sealed recipe, and what is refused of them.
+/// Inputs of a network: arrays, pictures by the sealed recipe, and what is refused of them.
 pub mod inputs {
     pub use crate::error::{InputError, Rejected};
     pub use crate::npy::{NpyError, decode_npy, read_npy, write_npy};
@@ -94,7 +94,7 @@ pub mod inputs {
     pub use crate::tensor_json::{JsonTensor, TensorText, TensorTextError};
 }
 
-/// What queries and their checks cost, and how far right answers stay from being refused.
+/// The cost of queries and of their checks, and how far right answers stay from being refused.
 pub mod measure {
     pub use crate::host::{Floor, LayerMargin, Rehearsal, Timings};
 }

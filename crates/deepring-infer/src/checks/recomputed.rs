@@ -76,7 +76,7 @@ impl Recomputed {
         })
     }
 
-    /// What an engine can compute again that gives the same bits for the same graph alone: nothing of a block with
+    /// The part that an engine can compute again that gives the same bits for the same graph alone: nothing of a block with
     /// products, each of which would be computed a second time; of one without, all of it, `graph` as it is.
     pub(crate) fn whole(
         self,

@@ -1,6 +1,6 @@
 //! Tags of a block that others share: made once, under a key of its own, and compared by every block that uses it.
 //!
-//! What an attacker could gain from one key for several users is more tries at one tag. A try that fails takes its user out
+//! One key for several users could give an attacker more tries at one tag, and nothing else. A try that fails takes its user out
 //! of use, and opening that one anew [renews](SharedTags::renew) the key: under one key each user fails at most once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -291,8 +291,8 @@ impl Engine for Rten {
     }
 }
 
-/// What a failed run is. The engine's errors have no kinds for it, so its words are looked for: here and nowhere else, and
-/// they are those of [`RTEN_VERSION`].
+/// The error of a failed run. The engine's errors have no kinds for it, so its words are looked for: here and nowhere else,
+/// and they are those of [`RTEN_VERSION`].
 fn failure(of_operator: bool, reason: String) -> EngineError {
     if let Some(tensor) = complaint_of_guard(&reason) {
         return EngineError::Integer { tensor: tensor.to_owned() };

@@ -1,5 +1,5 @@
-//! What a host can say of its copies of blocks while nothing is computed: whether they are what the owner sealed, in memory and in
-//! the file, and what they answer another host's challenge.
+//! Audits of a host's copies of blocks while nothing is computed: whether they are what the owner sealed, in memory and in the
+//! file, and what they answer another host's challenge.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ impl<E: Engine> RingHost<E> {
         self.alarms.out_of_use()
     }
 
-    /// What this host's live copy of some blocks answers a challenge, in the name of `host`: of this one, to be given away;
+    /// The answer of this host's live copy of some blocks to a challenge, in the name of `host`: of this one, to be given away;
     /// of another copy, to compare what it gave.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl<E: Engine> RingHost<E> {
         Ok(())
     }
 
-    /// What was found in a block, or in what it shares, as an alarm about that block.
+    /// Raises tampering that was found in a block, or in what it shares, as an alarm about that block.
     fn found(&self, index: u32, error: OpenError) -> RunError {
         let OpenError::Tampered(mut finding) = error else { return error.into() };
         if let Some(shared) = finding.block.filter(|block| *block != index) {

@@ -92,7 +92,7 @@ pub(super) fn run<'a, E: Engine>(
     leg.finish(outputs)
 }
 
-/// What leaves the last block of a leg.
+/// The tensors that leave the last block of a leg.
 pub(super) fn leaving<'a, E: Engine>(
     host: &'a RingHost<E>,
     range: &Range<u32>,

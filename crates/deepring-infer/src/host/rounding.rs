@@ -7,7 +7,7 @@
 //! block has a relative error of its own, drawn evenly from ±[`ERROR`]. How far an element then strays
 //! from what was computed without is its *spread*, and [`FACTOR`] times that is its tolerance.
 //!
-//! What every engine has exactly must get no error: of a mask of ones, which is used as `(1 - mask) * -1e9`,
+//! Values that every engine has exactly must get no error: of a mask of ones, which is used as `(1 - mask) * -1e9`,
 //! it would make a network that looks unstable. See [`enter`].
 //!
 //! The attacker here is a copy that lies within the tolerance. `docs/REPLICATION.md` says how much
@@ -115,7 +115,7 @@ pub(super) fn tolerances<E: Engine>(
     Ok(own.iter().zip(&squares).map(|(tensor, squares)| of_spreads(tensor, squares)).collect())
 }
 
-/// What enters a block in a run with errors.
+/// The tensors that enter a block in a run with errors.
 ///
 /// A tensor of nothing but zeros and ones, of either sign, stays as it is where another tensor has errors:
 /// it is a mask, which engines do not compute in different ways. Alone it is data, as a picture in black and

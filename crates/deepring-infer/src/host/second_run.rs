@@ -47,7 +47,7 @@ where
     if as_many && all.iter().zip(&again).all(same) { Ok(()) } else { Err(wrong()) }
 }
 
-/// What ran once on these inputs and does not run again lacks something that is no parameter.
+/// The fault of a second run that fails where the first did not: it lacks something that is no parameter.
 fn not_run(e: EngineError) -> CheckFault {
     CheckFault::Engine { reason: e.to_string() }
 }

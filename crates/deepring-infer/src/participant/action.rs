@@ -1,4 +1,4 @@
-//! What a participant asks of its driver, and what it tells it.
+//! Actions that a participant asks of its driver, and what it tells it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,14 +28,14 @@ pub struct Remembered {
     pub receipt: Digest,
 }
 
-/// What the driver is to do, in this order.
+/// One thing that the driver is to do; of several, each in its turn.
 #[derive(Debug, Clone)]
 pub enum Action {
     /// Send bytes to another host of the ring. They may be lost, doubled, or overtaken by others.
     Send {
         /// The host.
         to: PublicKey<Host>,
-        /// What it is to [receive](super::Participant::receive).
+        /// The message that it is to [receive](super::Participant::receive).
         bytes: Arc<[u8]>,
     },
     /// Compute a leg ([`RingHost::compute`](crate::RingHost::compute)), and give the result to
@@ -45,7 +45,7 @@ pub enum Action {
         work: WorkId,
         /// The query's salt.
         salt: Salt,
-        /// What enters the leg.
+        /// The tensors that enter the leg.
         batch: Arc<Batch>,
         /// The leg's blocks.
         blocks: Range<u32>,
@@ -55,13 +55,13 @@ pub enum Action {
     Compare {
         /// The name of this work.
         work: WorkId,
-        /// What entered the leg.
+        /// The tensors that entered the leg.
         inputs: Arc<Batch>,
         /// The leg's blocks.
         blocks: Range<u32>,
-        /// What this host came to.
+        /// The outputs that this host came to.
         own: Arc<Batch>,
-        /// What the other copy came to.
+        /// The outputs that the other copy came to.
         theirs: Arc<Batch>,
         /// Chooses the errors by which tolerances are measured.
         seed: u64,

@@ -96,7 +96,7 @@ pub(super) struct Sizes {
     pub(super) chain: usize,
 }
 
-/// What crosses between two legs.
+/// The tensors that cross between two legs, and bounds of their bytes.
 #[derive(Debug)]
 pub(super) struct Cut {
     /// The tensors that each query has there.
@@ -162,7 +162,7 @@ impl Sizes {
         Self { cuts, record: 2 * widest + 256, chain }
     }
 
-    /// What enters a leg; behind the last, what returns to Genesis.
+    /// The tensors that enter a leg; behind the last, those that return to Genesis.
     pub(super) fn cut(&self, leg: usize) -> Option<&Cut> {
         self.cuts.get(leg)
     }

@@ -1,4 +1,4 @@
-//! What hosts of a dealt ring send each other.
+//! Messages between hosts of a dealt ring.
 //!
 //! ```text
 //! kind 1 | contents
@@ -29,7 +29,7 @@ const MAX_FAILED: usize = 3;
 pub(super) enum HostMessage {
     /// Chain and tensors that enter a leg, or return to Genesis.
     Parcel(Box<Parcel>),
-    /// What a copy of a leg says to another: bytes of a [`Message`].
+    /// A message of one copy of a leg to another: bytes of a [`Message`].
     Leg { query: Digest, head: Digest, bytes: Vec<u8> },
     /// The sender verified the chain of this head and holds its tensors.
     Holds { query: Digest, head: Digest },
@@ -255,7 +255,7 @@ fn code_of(fault: &CopyFault) -> Option<(u8, Option<&Evidence>)> {
     }
 }
 
-/// What shows a fault; `None` for a fault that only its witness knows.
+/// The evidence that shows a fault; `None` for a fault that only its witness knows.
 pub(super) fn evidence_of(fault: &CopyFault) -> Option<&Evidence> {
     code_of(fault).and_then(|(_, evidence)| evidence)
 }

@@ -1,4 +1,4 @@
-//! What another host sent: bounded, decoded, verified, and only then let in.
+//! Messages that another host sent: bounded, decoded, verified, and only then let in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -39,10 +39,10 @@ pub(super) enum Work {
     CannotCompute,
 }
 
-/// What this host knows of another copy, besides what the machine does.
+/// The knowledge that this host has of another copy, besides the machine's.
 #[derive(Debug, Default)]
 struct Peer {
-    /// What the machine had said to it, to be said again.
+    /// Messages that the machine had said to it, to be said again.
     said: Vec<Arc<[u8]>>,
     /// It is known to hold what enters the leg on this chain.
     holds: bool,
@@ -431,7 +431,7 @@ impl<'r> LegPart<'r> {
         owing.chain(self.reporting.iter().map(|r| r.at)).min()
     }
 
-    /// What is due: what was said is said again; the copies with which the patience is over.
+    /// Does what is due: says again what was said. Returns the copies with which the patience is over.
     pub(super) fn tick(&mut self, scene: &mut Scene<'_, 'r>) -> Vec<PublicKey<Host>> {
         let now = scene.now;
         let mut lost = Vec::new();

@@ -79,7 +79,7 @@ pub enum NotAccepted {
     /// A bound of this host's is reached.
     #[error("{what}: {limit} are the most")]
     Full {
-        /// What there would be too much of.
+        /// The thing that there would be too much of.
         what: &'static str,
         /// The bound.
         limit: usize,

@@ -190,7 +190,7 @@ impl<'r> Query<'r> {
         Ok(())
     }
 
-    /// What follows from what a leg's machine knows now.
+    /// Does what follows from what a leg's machine knows now.
     pub(super) fn advance(&mut self, scene: &mut Scene<'_, 'r>, leg: usize) {
         let Some(part) = self.part_mut(leg) else { return };
         if !part.begin_work(scene) {

@@ -1,4 +1,4 @@
-//! What every part of a participant stands on: the ring and the key, and what one event may use and add to.
+//! The ground that every part of a participant stands on: the ring and the key, and what one event may use and add to.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) type QueryKey = (Digest, [u8; 64]);
 /// So many times the floor are given at least to a host that is cut off, and without which a leg cannot be settled.
 const COMING_BACK: u64 = 4;
 
-/// What no query changes.
+/// Everything that no query changes.
 #[derive(Debug)]
 pub(super) struct Ground<'r> {
     pub(super) outline: &'r AuthenticOutline,
@@ -116,7 +116,7 @@ pub(super) struct Due {
 /// Where a participant draws random bytes: keys of what it seals, nonces of its commitments.
 pub type RandomBytes = Box<dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + Send>;
 
-/// What all queries share.
+/// The state that all queries share.
 pub(super) struct Shared {
     random: RandomBytes,
     next_work: u64,

@@ -30,9 +30,9 @@ struct Held {
 struct Query {
     chain: Chain,
     salt: Salt,
-    /// What each host of the session verified of the chain.
+    /// For each host of the session, the prefix of the chain that it verified.
     known: Vec<Option<VerifiedPrefix>>,
-    /// What each host of the session holds of what the chain's newest record names.
+    /// For each host of the session, the tensors that the chain's newest record names, if it holds them.
     held: Vec<Option<Held>>,
     named: Vec<FailedCopy>,
     timings: Timings,

@@ -33,7 +33,7 @@ pub(crate) fn net(
     net
 }
 
-/// What the sealed network answers under a check that verifies what comes out.
+/// The sealed network's answer under a check that verifies what comes out.
 pub(crate) fn answer(net: &Net, inputs: Vec<TensorValue>) -> TensorValue {
     let folder = tempfile::tempdir().unwrap();
     let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);

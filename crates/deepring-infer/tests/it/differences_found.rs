@@ -11,7 +11,7 @@ use crate::differences::{answer, i64s, net, text};
 use crate::graphs::{BOOL, FLOAT, INT64, Net, int, int_tensor, ints};
 use crate::zoo::{Sealed, floats, tensor};
 
-/// What optimisation of the engine put in their place computed something else, in another shape.
+/// The operators that the engine's optimisation put in their place computed something else, in another shape.
 #[test]
 fn patterns_that_look_like_other_operators_are_computed_as_they_are() {
     // A mean without its dimension is broadcast over the rows, and not taken from each.

@@ -106,7 +106,7 @@ fn casts_between_integers_wrap_or_are_errors_wherever_they_stand() {
     }
 }
 
-/// What a loop carries is of the type of what it is given, stated or not.
+/// A value that a loop carries is of the type of what it is given, stated or not.
 #[test]
 fn casts_in_loops_wrap() {
     let mut body = Net::new(1);
@@ -178,7 +178,7 @@ fn integers_beyond_32_bits_are_refused_wherever_a_file_has_them() {
     }
 }
 
-/// What ONNX does not have, and what the engine does not compute, by words of its own.
+/// Forms that ONNX does not have, and those that the engine does not compute, by words of their own.
 #[test]
 fn forms_that_onnx_does_not_have_are_refused_by_name() {
     let pairs = |elem: i32| [("a", elem, &["2"][..]), ("b", elem, &["2"])];

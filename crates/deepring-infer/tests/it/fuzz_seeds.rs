@@ -92,7 +92,7 @@ fn operators() {
     alone("Constant", 17, &[], |n| n.attribute = vec![graphs::ints("value_ints", &[1, 2])]);
 }
 
-/// What one operator alone does not reach.
+/// Graphs that reach what one operator alone does not.
 fn combinations() {
     let mut net = Net::new(5);
     net.input("x", FLOAT, &["n", "2", "4", "4"]).output("y", FLOAT);

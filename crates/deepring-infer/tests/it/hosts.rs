@@ -234,7 +234,7 @@ fn a_query_can_be_carried_from_host_to_host_by_hand() {
     assert_eq!(outputs[0][0], answer(&session, &images(0, 1)));
 }
 
-/// What a host says that it computed is its word: nobody who receives it holds its parameters.
+/// Outputs that a host says it computed are its word: nobody who receives them holds its parameters.
 #[test]
 fn made_up_outputs_that_their_host_signed_are_passed_on_and_closed() {
     let ring = lenet(&[("1-2", 1), ("3-5", 2)]);

@@ -214,7 +214,7 @@ fn a_changed_label_in_memory_is_refused_and_healed() {
     }
 }
 
-/// What an engine would compute from constants when it loads is computed when sealing, so that there is no
+/// Values that an engine would compute from constants when it loads are computed when sealing, so that there is no
 /// copy of weights that the check does not cover.
 #[test]
 fn weights_made_of_other_weights_are_parameters_and_read_in_place() {

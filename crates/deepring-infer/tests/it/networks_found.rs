@@ -1,4 +1,4 @@
-//! What trained networks of other people found (`conformance/networks.py`): each kind is right.
+//! Differences that trained networks of other people found (`conformance/networks.py`): each kind is right.
 
 use deepring::{Check, DType, TensorValue};
 use deepring_infer::{CutPolicy, RunError};
@@ -25,7 +25,7 @@ fn inputs_left_out_behind_the_last_are_none() {
     assert!((floats(&y)[0] - wanted).abs() < 1e-6, "{} {wanted}", floats(&y)[0]);
 }
 
-/// What a list of dimensions holds is not known, but how many it holds.
+/// The dimensions in a list are not known, but how many they are.
 #[test]
 fn tensors_whose_dimensions_a_query_decides_have_a_known_rank() {
     let mut net = Net::new(7);

@@ -293,7 +293,7 @@ fn a_factor_on_a_sum_raises_no_alarm() {
     }
 }
 
-/// What rounding brings beyond the bound in sums that are large and within the floats is right all the same.
+/// A difference that rounding brings beyond the bound, in sums that are large and within the floats, is right all the same.
 #[test]
 fn equal_terms_whose_sum_is_nearly_too_large_raise_no_alarm() {
     let mut net = Net::new(34);

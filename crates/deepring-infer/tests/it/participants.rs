@@ -82,7 +82,7 @@ fn one_host_that_does_not_play_by_the_rules_closes_nothing_wrong() {
     }
 }
 
-/// What a query comes to with one liar on a network that loses nothing.
+/// Asserts what a query comes to with one liar on a network that loses nothing.
 fn expect(world: &World<'_>, (of, eager): (Copies, bool), wanted: Wanted, liar: usize, what: &str) {
     let blamed = world.blamed(Some(liar));
     let answered = world.is_answered(Some(liar));

@@ -23,7 +23,7 @@ fn sealed(net: &Net) -> Sealed {
     Sealed::new(&net.save(folder.path()), CutPolicy::Auto)
 }
 
-/// What each parameter of the ring had in a query, by name.
+/// The coverage that each parameter of the ring had in a query, by name.
 fn coverage(session: &Session, input: &TensorValue) -> Vec<(String, Coverage)> {
     let outcome = session.run(vec![input.clone()]).unwrap();
     let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();

@@ -89,7 +89,7 @@ fn weights(session: &RacedSession) -> Vec<(u32, String)> {
         .collect()
 }
 
-/// What `run` does not promise. If this fails, THREATS says too little.
+/// A promise that `run` does not make. If this fails, THREATS says too little.
 #[test]
 fn under_run_a_synchronised_writer_is_never_detected() {
     let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
@@ -267,7 +267,7 @@ fn tiny_values_hide_nothing() {
     }
 }
 
-/// What THREATS says of parameters without a product: here slopes, in place for both runs and gone at both comparisons.
+/// Parameters without a product, as THREATS says of them: here slopes, in place for both runs and gone at both comparisons.
 #[test]
 fn a_parameter_without_a_product_is_not_verified_against_a_synchronised_writer() {
     let mut net = Net::new(48);
@@ -304,7 +304,7 @@ fn a_parameter_without_a_product_is_not_verified_against_a_synchronised_writer()
     }
 }
 
-/// What an operator computed has the shape that its input and the sealed weights give, or is refused.
+/// An operator's output has the shape that its input and the sealed weights give, or is refused.
 #[test]
 fn gathered_rows_of_another_shape_are_refused() {
     let mut net = Net::new(12);

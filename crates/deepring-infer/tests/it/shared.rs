@@ -250,7 +250,7 @@ fn what_is_made_of_a_weight_again_and_again_is_made_once() {
     }
 }
 
-/// What is made of one weight in several ways has a check in each, so it is sealed in each; sealing says how much that is.
+/// Parameters made of one weight in several ways have a check in each, so they are sealed in each; sealing says how much that is.
 #[test]
 fn what_is_made_of_a_weight_in_several_ways_is_counted() {
     let sealing = |bytes: bool| {

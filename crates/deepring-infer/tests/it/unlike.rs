@@ -15,7 +15,7 @@ use crate::zoo::{Sealed, answer, classes, copies, floats, host, images, network,
 
 const LEGS: [(u32, u32, u8); 4] = [(1, 1, 1), (2, 2, 2), (3, 4, 3), (5, 5, 4)];
 
-/// What an element of a program's outputs becomes, by program, element and value.
+/// The bits that an element of a program's outputs gets, by program, element and value.
 type Bits = fn(usize, usize, f32) -> f32;
 
 /// As another order of sums would have them: up to two units in the last place more or less.

@@ -132,7 +132,7 @@ fn small_embedding() -> Net {
     net
 }
 
-/// What the receipt says of each block's graph.
+/// The coverage of each block's graph that the receipt states.
 fn of_graphs<E: Engine>(session: &Session<E>, input: &TensorValue) -> Vec<(String, Coverage)> {
     let outcome = session.run(vec![input.clone()]).unwrap();
     let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();

@@ -1,4 +1,4 @@
-//! What the system's mathematics give here: the engine is compiled in, and the C library that it takes
+//! Results of the system's mathematics, as they are here: the engine is compiled in, and the C library that it takes
 //! `log1p` and the like from is not. Two versions of that library differ in last bits, of one value in
 //! three hundred (logarithm) to one in four (hyperbolic sine), so that two right hosts could be told
 //! apart as liars if they stated the same. The library's file says little (a program may be linked

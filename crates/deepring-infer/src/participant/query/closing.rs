@@ -1,4 +1,4 @@
-//! What returns to Genesis: the host that opened the query closes it, or, where it does not, another after it.
+//! The return of a query to Genesis: the host that opened the query closes it, or, where it does not, another after it.
 
 use std::sync::Arc;
 

@@ -64,7 +64,7 @@ fn what_is_not_computed_as_onnx_says_is_refused_by_name() {
     assert!(matches!(found, OperatorFault::Differs { what: "random numbers", .. }), "{found}");
 }
 
-/// What is refused besides, each form by its own words.
+/// The forms that are refused besides, each by its own words.
 #[test]
 fn forms_that_the_engine_does_not_look_at_are_refused_by_name() {
     let of = |what, op, rank: usize, inputs: &[usize], attributes, opset| {

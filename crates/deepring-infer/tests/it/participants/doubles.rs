@@ -10,7 +10,7 @@ use crate::zoo::tensor;
 /// The first byte of a message between hosts.
 pub(super) const PARCEL: u8 = 1;
 pub(super) const LEG: u8 = 2;
-/// What a message of a leg is, by its byte behind kind, query and head.
+/// Kinds of messages of a leg, by the byte behind kind, query and head.
 const COMMIT: u8 = 1;
 const REVEAL: u8 = 2;
 const RECORD: u8 = 3;
@@ -35,9 +35,9 @@ pub(super) struct Double {
     pub(super) results: Vec<fn(&mut Computed)>,
     /// Whether it says what a machine would: given the machine, the host that it is for, the message.
     pub(super) says: Says,
-    /// What it says in a message's place.
+    /// The bytes that it says in a message's place.
     pub(super) alters: Alters,
-    /// What it sends back for a message.
+    /// The messages that it sends back for one.
     pub(super) echoes: Echoes,
     /// How often it says everything.
     pub(super) times: usize,
@@ -72,7 +72,7 @@ impl Double {
     }
 }
 
-/// What a double comes to.
+/// The end that a double comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// It is named by evidence or by what it broke.

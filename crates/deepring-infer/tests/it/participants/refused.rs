@@ -1,4 +1,4 @@
-//! What a host does not look at, and what it has no room for.
+//! Messages that a host does not look at, and those that it has no room for.
 
 use deepring::Digest;
 use deepring::deal::Copies;
@@ -33,7 +33,7 @@ fn begun(fixture: &Fixture, at: usize, start: &QueryStart, batch: &Batch) -> Cha
     fixture.engines[at].begin(batch, start, true).unwrap()
 }
 
-/// What host `by` sends host `to` when it opens a query.
+/// The message that host `by` sends host `to` when it opens a query.
 fn opened(fixture: &Fixture, by: u8, to: usize, start: &QueryStart, batch: Batch) -> Vec<u8> {
     let chain = begun(fixture, by.into(), start, &batch);
     let mut opener = participant(fixture, by, Bounds::default());

@@ -122,7 +122,7 @@ pub(super) fn start(query: u8) -> QueryStart {
     QueryStart { query: Digest([query; 32]), salt: salt(), nonce: None, opened_at: 0 }
 }
 
-/// What the network does to messages.
+/// The delays, losses and doublings of messages in the network.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wires {
     pub(super) delay: (u64, u64),
@@ -338,7 +338,7 @@ impl<'r> World<'r> {
         })
     }
 
-    /// What the driver did for a machine.
+    /// Gives a machine the result of what its driver did for it.
     fn done(&mut self, at: usize, machine: usize, action: Action) -> Vec<Action> {
         let engine = &self.fixture.engines[at];
         let place = &mut self.places[at];

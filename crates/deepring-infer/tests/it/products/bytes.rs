@@ -92,7 +92,7 @@ fn operators_on_bytes_are_checked_exactly() {
     assert!(met >= 4 * dead && met > 0, "{met} met, {dead} accepted");
 }
 
-/// What is right must not be called tampering: sums that wrap in 32 bits are beyond what the product of bytes verifies. A zero
+/// Right outputs must not be called tampering: sums that wrap in 32 bits are beyond what the product of bytes verifies. A zero
 /// point for each row is not: the engine is given two products with single ones.
 #[test]
 fn zero_points_of_rows_have_products_and_sums_that_may_wrap_are_on_bytes() {
