@@ -29,8 +29,8 @@ impl CanonicalModel {
     /// A node that the engine cannot compute alone stays.
     ///
     /// # Errors
-    /// As sealing refuses vast tensors, of sizes that are known only now; [`ImportError::TooLarge`] where results are far larger than the constants that they follow from; what `compute` says; or a
-    /// constant cannot be read.
+    /// As sealing refuses vast tensors, of sizes that are known only now; [`ImportError::TooLarge`] where results are far larger than the
+    /// constants that they follow from; what `compute` says; or a constant cannot be read.
     pub fn fold_with_engine(
         &mut self,
         mut compute: impl FnMut(&CutBlock) -> Result<Folded, ImportError>,
