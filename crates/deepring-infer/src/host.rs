@@ -117,12 +117,12 @@ pub(crate) fn refuse_weights(ring: &AuthenticRing) -> Result<(), RunError> {
 }
 
 impl<E: Engine> RingHost<E> {
-    /// Opens Genesis (but for a host that was dealt legs and not Genesis) and the blocks in `range`, which must all be granted to `key`. `progress` is called
-    /// with the number of bytes just opened.
+    /// Opens Genesis (but for a host that was dealt legs and not Genesis) and the blocks in `range`, which must all be granted to `key`.
+    /// `progress` is called with the number of bytes just opened.
     ///
     /// # Errors
-    /// [`RunError::Open`] with [`OpenError::OtherKind`] for a ring of weights; [`RunError::CheckNeedsBytes`] where the engine computes with copies and the check compares bytes; and as
-    /// [`load_block`](Self::load_block).
+    /// [`RunError::Open`] with [`OpenError::OtherKind`] for a ring of weights; [`RunError::CheckNeedsBytes`] where the engine computes
+    /// with copies and the check compares bytes; and as [`load_block`](Self::load_block).
     pub fn open(
         ring: Arc<AuthenticRing>,
         engine: Arc<E>,

@@ -12,9 +12,9 @@
 //!
 //! A query runs inside the engine's own pool of threads ([`SessionOptions::threads`]); sessions and hosts are `Send` and `Sync`, and
 //! answer several queries at once. A session keeps each block that it runs in memory once for each host, decrypted, in read-only
-//! pages of its own, and beside it what its check needs: under [`Check::Compute`](deepring::Check) and `Auto` secret sums of the weights. Tensors have the element types
-//! of [`DType`](deepring::DType); the engine computes in `f32`, `i32`, `i8` and `u8`, and what a network computes in others is written so, or
-//! refused when it is sealed.
+//! pages of its own, and beside it what its check needs: under [`Check::Compute`](deepring::Check) and `Auto` secret sums of the weights.
+//! Tensors have the element types of [`DType`](deepring::DType); the engine computes in `f32`, `i32`, `i8` and `u8`, and what a network
+//! computes in others is written so, or refused when it is sealed.
 //!
 //! # Crate features
 //!

@@ -6,7 +6,8 @@
 //!
 //! A float is the shortest decimal that reads back as itself in its type. What JSON has no number for is a text: `"Infinity"`,
 //! `"-Infinity"`, and `"NaN"`, which is the quiet NaN without sign or payload; any other NaN has its bits, as `"NaN:ffc00000"`, since
-//! digests are over bits. Integers have no fraction and no exponent, `bool` is `true` or `false`. There is one list, however many dimensions.
+//! digests are over bits. Integers have no fraction and no exponent, `bool` is `true` or `false`. There is one list, however many
+//! dimensions.
 
 use deepring::receipt::ValueError;
 use deepring::{DType, TensorValue};

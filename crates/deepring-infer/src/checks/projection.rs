@@ -41,8 +41,8 @@ pub(crate) struct Projection<'a> {
 pub(crate) enum DrawError<E> {
     /// The system gives no randomness.
     NoRandomness,
-    /// The parameters are not laid out as the operator says, so large that sums of them overflow, or so small that squares vanish: such an operator
-    /// has its bytes compared.
+    /// The parameters are not laid out as the operator says, so large that sums of them overflow, or so small that squares vanish: such
+    /// an operator has its bytes compared.
     Unsuitable,
     /// The parameters could not be read.
     Read(E),
