@@ -30,6 +30,7 @@
 mod application;
 mod chain_states;
 mod chamber;
+mod channels;
 mod committee;
 mod consent;
 mod cosigning;
@@ -56,6 +57,7 @@ mod wiring;
 #[cfg(feature = "tamper")]
 pub use application::Tamper;
 pub use chamber::{Committed, Lost, NotNext, SubmitError, Ticket};
+pub use channels::{ValidatorChannels, channels};
 pub use committee::{network_namespace, voter, voter_key};
 pub use consent::SetApproval;
 pub use cosigning::SplitView;
@@ -70,4 +72,4 @@ pub use submission::{
 };
 pub use validator::{AgreedLedger, Config, ValidatorHandle};
 pub use view_timing::ViewTiming;
-pub use wiring::{Runtime, Validator, ValidatorChannels, channels, max_message_bytes};
+pub use wiring::{Runtime, Validator, max_message_bytes};

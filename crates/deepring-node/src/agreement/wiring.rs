@@ -24,13 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commonware_broadcast::buffered;
-use commonware_consensus::marshal::core::Actor as Marshal;
+use commonware_consensus::marshal::core::{Actor as Marshal, Mailbox};
+use commonware_consensus::marshal::resolver::handler::Receiver as BackfillReceiver;
 use commonware_consensus::marshal::resolver::p2p as resolver;
 use commonware_consensus::marshal::standard::{Inline, Standard};
 use commonware_consensus::marshal::{self, Start};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::{self};
-use commonware_consensus::types::{Epoch, Height, ViewDelta};
+use commonware_consensus::types::{Epoch, FixedEpocher, Height, ViewDelta};
 use commonware_cryptography::certificate::Verifier as _;
 use commonware_cryptography::{Digested, Signer as _, ed25519};
 use commonware_macros::select;
@@ -38,28 +39,30 @@ use commonware_p2p::utils::mux::prefixed;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
-use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage};
+use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_storage::archive::{Archive as _, prunable};
 use commonware_storage::translator::EightCap;
+use commonware_utils::acknowledgement::Exact;
 use commonware_utils::channel::{mpsc, oneshot, watch};
-use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
+use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
 use deepring_ledger::Ledger;
 use rand_core::CryptoRng;
 
 use super::application::Voter;
 use super::chamber::Chamber;
+use super::channels::ValidatorChannels;
 use super::committee::{Committee, Committees, voter_key};
 use super::consent::Consent;
 use super::cosigning::MAX_STATEMENT_BYTES;
 use super::docket::{Docket, DocketDigest};
 use super::error::AgreementError;
 use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
-use super::join::JoinRecord;
+use super::join::{FinalDocket, JoinRecord};
 use super::keeper::Keeper;
 use super::keeping::{Ask, Keeping, LedgerProgress, Sink, UnprovenCopy};
 use super::seating::Seating;
 use super::term_store::TermStore;
-use super::terms::Terms;
+use super::terms::{NextTerm, Terms};
 use super::validator::{AgreedLedger, Config, ValidatorHandle};
 
 pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1024);
@@ -80,41 +83,6 @@ const SECTION: NonZeroU64 = NZU64!(1024);
 /// What a validator needs of the runtime.
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
 impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
-
-/// The network's channels, each a sender and a receiver.
-#[derive(Debug)]
-pub struct ValidatorChannels<S, R> {
-    /// The engine's votes.
-    pub votes: (S, R),
-    /// The engine's certificates.
-    pub certificates: (S, R),
-    /// Certificates that are asked for.
-    pub fetch: (S, R),
-    /// Dockets as they are proposed.
-    pub dockets: (S, R),
-    /// Dockets that are asked for.
-    pub backfill: (S, R),
-    /// Submissions.
-    pub submissions: (S, R),
-    /// Cosignatures of checkpoints.
-    pub cosignatures: (S, R),
-}
-
-/// The channels' numbers, in the order of [`ValidatorChannels`], and how many messages a second each takes of a
-/// peer. Quotas decide how much memory the network's mailboxes reserve.
-#[must_use]
-pub fn channels() -> [(u64, Quota); 7] {
-    let quota = |n: u32| Quota::per_second(std::num::NonZeroU32::new(n).unwrap_or(NZU32!(1)));
-    [
-        (0, quota(256)),
-        (1, quota(256)),
-        (2, quota(64)),
-        (3, quota(64)),
-        (4, quota(64)),
-        (5, quota(128)),
-        (6, quota(32)),
-    ]
-}
 
 /// Bytes of the largest message that a committee of this many sends. The network is to take
 /// it; sending a longer one would be the end of the process.
@@ -202,28 +170,7 @@ impl Validator {
     }
 }
 
-/// An archive that can be pruned, of what is finalised, by height and digest.
-fn archive<C>(
-    partition: &str,
-    name: &str,
-    (pages, section): (&CacheRef, NonZeroU64),
-    codec_config: C,
-) -> prunable::Config<EightCap, C> {
-    prunable::Config {
-        translator: EightCap,
-        metadata_partition: format!("{partition}-{name}-metadata"),
-        key_partition: format!("{partition}-{name}-key"),
-        key_page_cache: pages.clone(),
-        value_partition: format!("{partition}-{name}-value"),
-        compression: None,
-        codec_config,
-        items_per_section: section,
-        key_write_buffer: BUFFER,
-        value_write_buffer: BUFFER,
-        replay_buffer: BUFFER,
-    }
-}
-
+/// All that a validator is put together from.
 struct Parts<S, R, P, B> {
     channels: ValidatorChannels<S, R>,
     peers: P,
@@ -247,17 +194,134 @@ where
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
     /// Runs until a part ends; whatever this context spawned ends with it.
-    async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
-        let Self { channels, config, committees, mut keeper, chamber, .. } = self;
-        let me = voter_key(&config.node)?.public_key();
-        let pages = CacheRef::new(PAGE, PAGES);
-        let genesis = Docket::genesis(&config.set.origin);
+    async fn run<E: Runtime>(mut self, context: E) -> Result<AgreementError, AgreementError> {
+        let join = self.config.join.take();
+        let base = EngineBase::new(&context, &self.config)?;
+        let genesis = Docket::genesis(&self.config.set.origin);
         let genesis_digest = genesis.digest();
-        let partition = &config.partition;
-        let terms = (config.term_heights, config.retained);
+        let genesis = Digested::precomputed(genesis, genesis_digest);
+        let committees = self.committees.clone();
+        let mut resumed = base.resume(self.keeper, join, committees, genesis_digest).await?;
+        let epocher = resumed.terms.schedule().epocher();
+
+        let (peers, blocker, channels) = (self.peers, self.blocker, self.channels);
+        let backfill = base.start_resolver(peers.clone(), blocker.clone(), channels.backfill);
+        let (buffering, buffer) = base.start_buffer(peers.clone(), channels.dockets);
+        let storage = base.open_storage(&mut resumed, genesis).await?;
+        let (finalised, dockets) = mpsc::unbounded_channel();
+        let sink = Sink { dockets: finalised, progress: self.told.clone() };
+        let sets = (self.committees.clone(), epocher.clone());
+        let started = base.start_marshal(storage, sets, sink, buffer, backfill).await;
+        let (marshaling, marshal) = started;
+
+        // What the ledger's newest docket is: the first of all, or one that the engine still holds. If
+        // neither, the next that is delivered says what it builds on.
+        if resumed.height == 0 {
+            let state = resumed.keeper.ledger().state()?.clone();
+            self.chamber.set_base(0, genesis_digest, state);
+        } else if let Some(docket) = marshal.get_block(Height::new(resumed.height)).await {
+            let _ = self.ask.try_send(Ask::Newest(docket.inner().clone()));
+        }
+
+        let (statements, heard) = channels.cosignatures;
+        let (chamber, ask, asks) = (self.chamber, self.ask, self.asks);
+        let ends = LedgerEnds { chamber: chamber.clone(), dockets, asks, told: self.told };
+        let (keeping, turns) = base.start_keeping(resumed, ends, marshal.clone(), statements);
+        let submissions = (self.submitted, channels.submissions);
+        let gossip = base.start_gossip(&chamber, &ask, submissions, blocker.clone());
+        let hearing = base.start_hearing(heard, self.committees, ask.clone());
+        let terms = base.terms(base.voter(chamber, ask), marshal, epocher, blocker);
+        let (votes, certificates, fetch) = (channels.votes, channels.certificates, channels.fetch);
+        let engines = context
+            .child("engines")
+            .spawn(move |_| async move { terms.run(votes, certificates, fetch, turns).await });
+        // Who waited for this may be gone.
+        let _ = self.ready.send(());
+        Ok(Tasks { keeping, gossip, hearing, buffering, marshaling, engines }.ended().await)
+    }
+}
+
+/// The tasks of a validator.
+struct Tasks {
+    keeping: Handle<AgreementError>,
+    gossip: Handle<()>,
+    hearing: Handle<()>,
+    buffering: Handle<()>,
+    marshaling: Handle<()>,
+    engines: Handle<AgreementError>,
+}
+
+impl Tasks {
+    /// Waits for the first that ends.
+    async fn ended(mut self) -> AgreementError {
+        select! {
+            why = &mut self.keeping => why.unwrap_or(AgreementError::Ended { part: "ledger" }),
+            _ = &mut self.gossip => AgreementError::Ended { part: "gossip" },
+            _ = &mut self.hearing => AgreementError::Ended { part: "hearing" },
+            _ = &mut self.buffering => AgreementError::Ended { part: "buffer" },
+            _ = &mut self.marshaling => AgreementError::Ended { part: "marshal" },
+            why = &mut self.engines => why.unwrap_or(AgreementError::Ended { part: "engine" }),
+        }
+    }
+}
+
+/// The ledger and its terms as they were left, for the engine to go on from.
+struct Resumed<E: Runtime> {
+    keeper: Keeper,
+    height: u64,
+    /// The record that the node begins with, until it is known whether the engine begins.
+    join: Option<JoinRecord>,
+    copied: Option<UnprovenCopy>,
+    terms: TermStore<E>,
+    seating: Seating,
+}
+
+/// The engine's archives of what is finalised, and where it starts.
+struct EngineStorage<E: Runtime> {
+    finalizations: prunable::Archive<EightCap, E, DocketDigest, FinalDocket>,
+    dockets: prunable::Archive<EightCap, E, DocketDigest, Arc<Docket>>,
+    start: Start<Scheme, DocketDigest, Digested<Docket>>,
+}
+
+/// What comes to the task that keeps the ledger, and where it tells how far it is.
+struct LedgerEnds {
+    chamber: Arc<Chamber>,
+    dockets: mpsc::UnboundedReceiver<(Digested<Docket>, Exact)>,
+    asks: mpsc::Receiver<Ask>,
+    told: watch::Sender<LedgerProgress>,
+}
+
+type Backfill =
+    (BackfillReceiver<DocketDigest>, resolver::Mailbox<DocketDigest, ed25519::PublicKey>);
+type DocketBuffer = buffered::Mailbox<ed25519::PublicKey, Docket>;
+type MarshalMailbox = Mailbox<Scheme, Standard<Docket>>;
+
+/// Shared by all parts of the engine; each step starts or opens one of them.
+struct EngineBase<'a, E> {
+    context: &'a E,
+    config: &'a Config,
+    me: ed25519::PublicKey,
+    pages: CacheRef,
+}
+
+impl<'a, E: Runtime> EngineBase<'a, E> {
+    fn new(context: &'a E, config: &'a Config) -> Result<Self, AgreementError> {
+        let me = voter_key(&config.node)?.public_key();
+        Ok(Self { context, config, me, pages: CacheRef::new(PAGE, PAGES) })
+    }
+
+    /// Opens the schedule of terms beside the ledger, and seats the committees that it names.
+    async fn resume(
+        &self,
+        mut keeper: Keeper,
+        join: Option<JoinRecord>,
+        committees: Committees,
+        genesis: DocketDigest,
+    ) -> Result<Resumed<E>, AgreementError> {
+        let config = self.config;
         let height = keeper.height()?;
         // With a ledger that is not as far yet it is somebody else's, or of another time.
-        let join = config.join.filter(|join| join.floor_height() <= height);
+        let join = join.filter(|join| join.floor_height() <= height);
         let proof = |join: &JoinRecord| match &join.proof {
             Some(proof) if proof.exists() => None,
             proof => Some(UnprovenCopy {
@@ -267,12 +331,12 @@ where
             }),
         };
         let copied = join.as_ref().and_then(proof);
-        let mut terms = TermStore::open(
-            context.child("schedule"),
-            partition,
+        let terms = TermStore::open(
+            self.context.child("schedule"),
+            &config.partition,
             &config.set,
-            terms,
-            genesis_digest,
+            (config.term_heights, config.retained),
+            genesis,
             join.as_ref(),
         )
         .await?;
@@ -282,84 +346,139 @@ where
             return Err(AgreementError::LedgerBehind { height, floor });
         }
         keeper.seat(schedule.standing())?;
-        let epocher = schedule.epocher();
-        let seating = Seating {
-            committees: committees.clone(),
-            node: config.node.clone(),
-            votes: config.votes && copied.is_none(),
-        };
+        let votes = config.votes && copied.is_none();
+        let seating = Seating { committees, node: config.node.clone(), votes };
         for (term, set) in schedule.sets() {
             seating.seat(term, set)?;
         }
         // Before anything is verified by who sat before.
-        committees.begin(schedule.newest());
+        seating.committees.begin(schedule.newest());
+        Ok(Resumed { keeper, height, join, copied, terms, seating })
+    }
 
-        let backfill = resolver::init(
-            context.child("resolver"),
+    /// Asks others for dockets, and answers them.
+    fn start_resolver<P, B, S, R>(&self, peers: P, blocker: B, channel: (S, R)) -> Backfill
+    where
+        P: Provider<PublicKey = ed25519::PublicKey>,
+        B: Blocker<PublicKey = ed25519::PublicKey>,
+        S: Sender<PublicKey = ed25519::PublicKey>,
+        R: Receiver<PublicKey = ed25519::PublicKey>,
+    {
+        resolver::init(
+            self.context.child("resolver"),
             resolver::Config {
-                public_key: me.clone(),
-                peer_provider: self.peers.clone(),
-                blocker: self.blocker.clone(),
+                public_key: self.me.clone(),
+                peer_provider: peers,
+                blocker,
                 mailbox_size: MAILBOX,
                 fetch_timeout: NZDuration!(Duration::from_secs(2)),
                 fetch_retry_delay: Duration::from_millis(100),
                 priority_requests: false,
                 priority_responses: false,
             },
-            channels.backfill,
-        );
-        let (buffer_engine, buffer) = buffered::Engine::new(
-            context.child("buffer"),
+            channel,
+        )
+    }
+
+    /// Sends and receives dockets as they are proposed.
+    fn start_buffer<P, S, R>(&self, peers: P, channel: (S, R)) -> (Handle<()>, DocketBuffer)
+    where
+        P: Provider<PublicKey = ed25519::PublicKey>,
+        S: Sender<PublicKey = ed25519::PublicKey>,
+        R: Receiver<PublicKey = ed25519::PublicKey>,
+    {
+        let (engine, buffer) = buffered::Engine::new(
+            self.context.child("buffer"),
             buffered::Config {
-                public_key: me.clone(),
+                public_key: self.me.clone(),
                 mailbox_size: MAILBOX,
                 deque_size: BUFFERED,
                 priority: true,
                 codec_config: (),
-                peer_provider: self.peers.clone(),
+                peer_provider: peers,
                 strategy: Sequential,
             },
         );
-        let buffering = buffer_engine.start(channels.dockets);
+        (engine.start(channel), buffer)
+    }
 
+    /// Opens the archives, and begins a schedule that is new.
+    async fn open_storage(
+        &self,
+        resumed: &mut Resumed<E>,
+        genesis: Digested<Docket>,
+    ) -> Result<EngineStorage<E>, AgreementError> {
         let storage =
             |e: commonware_storage::archive::Error| AgreementError::Storage(e.to_string());
-        let section = SECTION.min(config.retained);
         let certified = Scheme::certificate_codec_config_unbounded();
-        let finalizations = archive(partition, "finalizations", (&pages, section), certified);
+        let finalizations = self.archive("finalizations", certified);
         let finalizations =
-            prunable::Archive::init(context.child("finalizations"), finalizations).await;
-        let dockets = archive(partition, "dockets", (&pages, section), ());
-        let dockets = prunable::Archive::init(context.child("dockets"), dockets).await;
-        let dockets = dockets.map_err(storage)?;
+            prunable::Archive::init(self.context.child("finalizations"), finalizations).await;
+        let dockets = self.archive("dockets", ());
+        let dockets = prunable::Archive::init(self.context.child("dockets"), dockets).await;
+        let dockets: prunable::Archive<_, _, _, Arc<Docket>> = dockets.map_err(storage)?;
         let grown = dockets.last_index().is_some_and(|height| height > 0);
-        terms.begin(grown).await?;
+        resumed.terms.begin(grown).await?;
         // What the engine has processed since counts, and this no more.
-        let term = terms.schedule().newest().get();
+        let term = resumed.terms.schedule().newest().get();
+        let join = resumed.join.take();
         if join.as_ref().is_some_and(|join| join.term() > term) && !grown {
             let why =
                 "the engine began with an older record than the one that is given, and got nowhere";
             return Err(AgreementError::Terms(why.to_owned()));
         }
-        let join = join.filter(|join| join.term() <= term);
-        let start = match join {
+        let start = match join.filter(|join| join.term() <= term) {
             Some(JoinRecord { last, .. }) => Start::Floor(last),
-            None => Start::Genesis(Digested::precomputed(genesis.clone(), genesis_digest)),
+            None => Start::Genesis(genesis),
         };
+        let finalizations = finalizations.map_err(storage)?;
+        Ok(EngineStorage { finalizations, dockets, start })
+    }
 
+    /// An archive that can be pruned, of what is finalised, by height and digest.
+    fn archive<C>(&self, name: &str, codec_config: C) -> prunable::Config<EightCap, C> {
+        let partition = &self.config.partition;
+        prunable::Config {
+            translator: EightCap,
+            metadata_partition: format!("{partition}-{name}-metadata"),
+            key_partition: format!("{partition}-{name}-key"),
+            key_page_cache: self.pages.clone(),
+            value_partition: format!("{partition}-{name}-value"),
+            compression: None,
+            codec_config,
+            items_per_section: self.section(),
+            key_write_buffer: BUFFER,
+            value_write_buffer: BUFFER,
+            replay_buffer: BUFFER,
+        }
+    }
+
+    fn section(&self) -> NonZeroU64 {
+        SECTION.min(self.config.retained)
+    }
+
+    /// Puts finalised dockets in order, and gives them to the sink.
+    async fn start_marshal(
+        &self,
+        storage: EngineStorage<E>,
+        (provider, epocher): (Committees, FixedEpocher),
+        sink: Sink,
+        buffer: DocketBuffer,
+        backfill: Backfill,
+    ) -> (Handle<()>, MarshalMailbox) {
         let (marshal, mailbox, _) = Marshal::<_, Standard<Docket>, _, _, _, _, _>::init(
-            context.child("marshal"),
-            finalizations.map_err(storage)?,
-            dockets,
+            self.context.child("marshal"),
+            storage.finalizations,
+            storage.dockets,
             marshal::Config {
-                provider: seating.committees.clone(),
-                epocher: epocher.clone(),
-                start,
-                partition_prefix: format!("{partition}-marshal"),
+                provider,
+                epocher,
+                start: storage.start,
+                partition_prefix: format!("{}-marshal", self.config.partition),
                 mailbox_size: MAILBOX,
                 view_retention: VIEWS,
-                prunable_items_per_section: section,
-                page_cache: pages.clone(),
+                prunable_items_per_section: self.section(),
+                page_cache: self.pages.clone(),
                 replay_buffer: BUFFER,
                 key_write_buffer: BUFFER,
                 value_write_buffer: BUFFER,
@@ -370,100 +489,120 @@ where
             },
         )
         .await;
-        let (finalised, delivered) = mpsc::unbounded_channel();
-        let sink = Sink { dockets: finalised, progress: self.told.clone() };
-        let marshaling = marshal.start(sink, buffer, backfill);
+        (marshal.start(sink, buffer, backfill), mailbox)
+    }
 
-        // What the ledger's newest docket is: the first of all, or one that the engine still holds. If
-        // neither, the next that is delivered says what it builds on.
-        if height == 0 {
-            let state = keeper.ledger().state()?.clone();
-            chamber.set_base(0, genesis_digest, state);
-        } else if let Some(docket) = mailbox.get_block(Height::new(height)).await {
-            let newest = Ask::Newest(docket.inner().clone());
-            let _ = self.ask.try_send(newest);
-        }
-
-        let (statements, mut heard) = channels.cosignatures;
+    /// Keeps the ledger; the terms that are to begin come out of the receiver.
+    fn start_keeping<S>(
+        &self,
+        resumed: Resumed<E>,
+        ends: LedgerEnds,
+        marshal: MarshalMailbox,
+        statements: S,
+    ) -> (Handle<AgreementError>, mpsc::Receiver<NextTerm>)
+    where
+        S: Sender<PublicKey = ed25519::PublicKey>,
+    {
         let (turn, turns) = mpsc::channel(1);
         let keeping = Keeping {
-            context: context.child("ledger"),
-            keeper,
-            chamber: chamber.clone(),
-            dockets: delivered,
-            asks: self.asks,
+            context: self.context.child("ledger"),
+            keeper: resumed.keeper,
+            chamber: ends.chamber,
+            dockets: ends.dockets,
+            asks: ends.asks,
             statements,
-            progress: self.told,
-            marshal: mailbox.clone(),
-            retained: config.retained,
-            repeat: config.timing.heartbeat(),
-            terms,
-            seating,
+            progress: ends.told,
+            marshal,
+            retained: self.config.retained,
+            repeat: self.config.timing.heartbeat(),
+            terms: resumed.terms,
+            seating: resumed.seating,
             turn,
-            join_file: config.join_file,
-            copied,
+            join_file: self.config.join_file.clone(),
+            copied: resumed.copied,
             reseated: false,
         };
-        let mut keeping =
-            context.child("keeping").dedicated().spawn(move |_| async move { keeping.run().await });
+        let context = self.context.child("keeping").dedicated();
+        (context.spawn(move |_| async move { keeping.run().await }), turns)
+    }
 
-        let (sender, receiver) = channels.submissions;
+    /// Sends and receives submissions.
+    fn start_gossip<S, R, B>(
+        &self,
+        chamber: &Arc<Chamber>,
+        asks: &mpsc::Sender<Ask>,
+        (submitted, channel): (mpsc::Receiver<super::Submission>, (S, R)),
+        blocker: B,
+    ) -> Handle<()>
+    where
+        S: Sender<PublicKey = ed25519::PublicKey>,
+        R: Receiver<PublicKey = ed25519::PublicKey>,
+        B: Blocker<PublicKey = ed25519::PublicKey>,
+    {
+        let (sender, receiver) = channel;
         let gossip = Gossip {
-            context: context.child("submissions"),
+            context: self.context.child("submissions"),
             chamber: chamber.clone(),
-            asks: self.ask.clone(),
-            submitted: self.submitted,
+            asks: asks.clone(),
+            submitted,
             sender,
             receiver,
-            blocker: self.blocker.clone(),
-            repeat: config.repeat,
+            blocker,
+            repeat: self.config.repeat,
         };
-        let mut gossip =
-            context.child("gossip").dedicated().spawn(move |_| async move { gossip.run().await });
+        let context = self.context.child("gossip").dedicated();
+        context.spawn(move |_| async move { gossip.run().await })
+    }
 
-        let hearing_asks = self.ask.clone();
-        let mut hearing = context.child("hearing").spawn(move |_| async move {
+    /// Gives the ledger what other validators cosigned.
+    fn start_hearing<R>(
+        &self,
+        mut heard: R,
+        committees: Committees,
+        asks: mpsc::Sender<Ask>,
+    ) -> Handle<()>
+    where
+        R: Receiver<PublicKey = ed25519::PublicKey>,
+    {
+        self.context.child("hearing").spawn(move |_| async move {
             while let Ok((from, bytes)) = heard.recv().await {
                 let Some(node) = committees.node(&from) else { continue };
                 let bytes = bytes.as_ref().to_vec();
                 // What the ledger has no time for is sent again.
-                let _ = hearing_asks.try_send(Ask::Statement { from: node, bytes });
+                let _ = asks.try_send(Ask::Statement { from: node, bytes });
             }
-        });
-
-        let voter = Voter {
-            chamber,
-            asks: self.ask,
-            timing: config.timing,
-            #[cfg(feature = "tamper")]
-            tamper: config.tamper,
-        };
-        let inline =
-            Inline::new(context.child("application"), voter, mailbox.clone(), epocher.clone());
-        let terms = Terms {
-            context: context.child("terms"),
-            inline,
-            marshal: mailbox,
-            epocher,
-            blocker: self.blocker,
-            partition: partition.clone(),
-            pages,
-            timing: config.timing,
-        };
-        let (votes, certificates, fetch) = (channels.votes, channels.certificates, channels.fetch);
-        let mut engines = context
-            .child("engines")
-            .spawn(move |_| async move { terms.run(votes, certificates, fetch, turns).await });
-        // Who waited for this may be gone.
-        let _ = self.ready.send(());
-        let (mut buffering, mut marshaling): (Handle<()>, Handle<()>) = (buffering, marshaling);
-        Ok(select! {
-            why = &mut keeping => why.unwrap_or(AgreementError::Ended { part: "ledger" }),
-            _ = &mut gossip => AgreementError::Ended { part: "gossip" },
-            _ = &mut hearing => AgreementError::Ended { part: "hearing" },
-            _ = &mut buffering => AgreementError::Ended { part: "buffer" },
-            _ = &mut marshaling => AgreementError::Ended { part: "marshal" },
-            why = &mut engines => why.unwrap_or(AgreementError::Ended { part: "engine" }),
         })
+    }
+
+    fn voter(&self, chamber: Arc<Chamber>, asks: mpsc::Sender<Ask>) -> Voter {
+        Voter {
+            chamber,
+            asks,
+            timing: self.config.timing,
+            #[cfg(feature = "tamper")]
+            tamper: self.config.tamper.clone(),
+        }
+    }
+
+    /// The engines of all terms, which ask this voter.
+    fn terms<B>(
+        &self,
+        voter: Voter,
+        marshal: MarshalMailbox,
+        epocher: FixedEpocher,
+        blocker: B,
+    ) -> Terms<E, B> {
+        let application = self.context.child("application");
+        let inline = Inline::new(application, voter, marshal.clone(), epocher.clone());
+        Terms {
+            context: self.context.child("terms"),
+            inline,
+            marshal,
+            epocher,
+            blocker,
+            partition: self.config.partition.clone(),
+            pages: self.pages.clone(),
+            timing: self.config.timing,
+        }
     }
 }
