@@ -11,8 +11,10 @@ use commonware_macros::select;
 use commonware_runtime::tokio::{Config, Context, Runner};
 use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _};
 use deepring::files::InLine;
+use deepring::keys::Node;
+use deepring::{AuthenticRing, Host, SecretKey};
 use deepring_infer::Rten;
-use deepring_ledger::Binding;
+use deepring_ledger::{Binding, Entry, ValidatorSet};
 use futures::future::{Either, pending};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -21,19 +23,20 @@ use super::approving::{approved, follow};
 use super::config::{CheckedConfig, MAX_PEERS, hosting_namespace};
 use super::disputes::DisputeFolder;
 use super::error::NodeError;
-use super::material::Material;
+use super::material::{Material, Places};
 use super::mending::AgreedRepairs;
 use super::network;
 use super::recording::{NoticeRecorder, begin_with};
 use super::upkeep::{Condition, HostedRing, Upkeep};
 use super::voted::Voted;
 use crate::agreement::{
-    self, Validator, ValidatorChannels, ValidatorHandle, ViewTiming, voter_key,
+    self, AgreedLedger, JoinRecord, SetApproval, Validator, ValidatorChannels, ValidatorHandle,
+    ViewTiming, voter_key,
 };
 use crate::certifying::Certifier;
 use crate::gateway::{self, Gateway, Health};
 use crate::hosting::{
-    self, HostConfig, HostHandle, LiveHost, Mender, Quarantine, host_identity_key,
+    self, HostConfig, HostHandle, LiveHost, Mender, Quarantine, RingCopy, host_identity_key,
 };
 
 /// How long parts are given to end when the node is told to stop.
@@ -110,7 +113,7 @@ fn unless_it_gives_up<T>(
 struct Parts {
     validator: ValidatorHandle,
     host: Option<HostHandle>,
-    gateway: Option<tokio::task::JoinHandle<Result<(), gateway::GatewayError>>>,
+    gateway: Option<GatewayTask>,
     stop: watch::Sender<bool>,
 }
 
@@ -121,123 +124,48 @@ impl Parts {
         options: StartOptions,
         material: Material,
     ) -> Result<Self, NodeError> {
-        let Material { set, places, ring, copy, ledger, node, .. } = material;
+        let Material { node, set, signed_set, ring, copy, ledger, places, .. } = material;
+        let votes = material.voted == Voted::Here;
         let origin: Arc<str> = set.origin.as_str().into();
-        let mut agreement = agreement::Config::new(node, set);
-        agreement.timing = ViewTiming::of(config.heartbeat());
-        agreement.votes = material.voted == Voted::Here;
-        agreement.approval.set(approved(&places.approved)?.map(|submission| submission.id()));
+        let agreement = agreement_config(config, (node, set), votes, material.join, &places)?;
         let approval = agreement.approval.clone();
-        agreement.evidence = Some(places.evidence.clone());
-        agreement.join = material.join;
-        agreement.join_file = Some(places.join.clone());
         let validator = validator(context, config, agreement, material.validators, ledger).await?;
         let ledger = validator.ledger();
-        let following =
-            follow(context.child("clock"), ledger.clone(), approval, places.approved.clone());
-        context.child("approving").spawn(|_| following);
-        let first = begin_with(context.child("clock"), ledger.clone(), material.begin_with);
-        context.child("beginning").spawn(|_| first);
-        let condition = Condition::new();
-        let (stop, mut stopped) = watch::channel(false);
-        let blocks = material.host.as_ref().map(|(_, host)| host.clone());
+        say_entries(context, &ledger, (approval, &places.approved), material.begin_with);
+
+        let (stop, stopped) = watch::channel(false);
         let quarantine = Quarantine::default();
-        let in_use = quarantine.clone();
-        let blocks_open = move || {
-            // While a block is opened anew, one is not in use.
-            let open = |host: &LiveHost<Rten>| {
-                host.try_read().is_some_and(|host| host.out_of_use().is_empty())
-            };
-            in_use.is_empty() && blocks.as_ref().is_none_or(open)
-        };
-        let blocks_open: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(blocks_open);
-        let copies = material.host.as_ref().map(|(key, _)| HostedRing {
-            ring: ring.digest(),
-            host: key.public(),
-            quarantine: quarantine.clone(),
-        });
+        let live = material.host.as_ref().map(|(_, live)| live.clone());
+        let fitness =
+            Fitness { condition: Condition::new(), blocks_open: blocks_open(live, &quarantine) };
         let upkeep = Upkeep {
             context: context.child("clock"),
             ledger: ledger.clone(),
-            condition: condition.clone(),
+            condition: fitness.condition.clone(),
             heartbeat: config.heartbeat(),
             tiles: places.tiles.clone(),
             probe: places.probe.clone(),
             state: places.state.clone(),
-            votes: material.voted == Voted::Here,
-            blocks_open: blocks_open.clone(),
-            hosted: copies,
+            votes,
+            blocks_open: fitness.blocks_open.clone(),
+            hosted: material.host.as_ref().map(|(key, _)| HostedRing {
+                ring: ring.digest(),
+                host: key.public(),
+                quarantine: quarantine.clone(),
+            }),
             stop: stop.clone(),
         };
         context.child("upkeep").spawn(|_| upkeep.run());
 
-        let Some((key, opened)) = material.host else {
+        let Some((key, live)) = material.host else {
             return Ok(Self { validator, host: None, gateway: None, stop });
         };
-        let (journal, hosted_by) = (places.signed.clone(), key.public());
-        let host = HostConfig {
-            patience: config.patience,
-            bounds: config.bounds,
-            workers: config.file.host.as_ref().map_or(NonZeroUsize::MIN, |host| host.workers),
-            quarantine,
-            signed_before: config.file.host.as_ref().map(|host| marker_of(&host.key)),
-            forget_signed: options.forget_signed_receipts,
-            arbiter: config.arbiter,
-            log: Some(Binding::new(&origin, 0).log),
-            ..HostConfig::new(key.clone(), journal)
-        };
-        let of = (ring.clone(), opened.clone());
-        let (host, notices) = start_host(context, config, host, material.hosts, of)?;
-        let certifier = Certifier::new(ledger.clone(), key.clone(), &origin);
-        let mender = Mender {
-            exchange: host.exchange(),
-            ring: ring.clone(),
-            file: copy,
-            live: opened.clone(),
-            key: key.clone(),
-            record: AgreedRepairs { ledger: ledger.clone(), ring: ring.clone(), key: key.clone() },
-            audits: config.audits(),
-        };
-        context.child("mending").dedicated().spawn(|context| mender.run(context));
-        let recording = NoticeRecorder {
-            context: context.child("clock"),
-            ledger: ledger.clone(),
-            certifier: certifier.clone(),
-            key,
-            ring: ring.clone(),
-            disputes: DisputeFolder::at(places.disputes.clone()),
-            origin,
-        };
-        // It writes files.
-        context.child("recording").dedicated().spawn(|_| recording.run(notices));
-        let gateway = match config.file.gateway.clone() {
-            None => None,
-            Some(section) => {
-                let metrics = context.child("metrics");
-                let recipe = match opened.read().manifest()?.preprocess.as_str() {
-                    "" => None,
-                    text => Some(text.parse().map_err(NodeError::Recipe)?),
-                };
-                let gateway = Gateway {
-                    asker: host.asker(),
-                    certifier,
-                    ring,
-                    recipe,
-                    progress: ledger.subscribe(),
-                    ledger,
-                    host: hosted_by,
-                    health: Arc::new(move || health(&condition, blocks_open())),
-                    metrics: Arc::new(move || metrics.encode()),
-                    validators: material.signed_set,
-                    tiles: places.tiles,
-                };
-                let stop = async move {
-                    // Where the sender is gone, the node is.
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                };
-                Some(tokio::spawn(gateway::serve(gateway, section, stop)))
-            }
-        };
+        let own = OwnHost { context, config, places, ledger, origin, ring, key, live };
+        let (host, notices) = own.start(options, quarantine, material.hosts)?;
+        let certifier = own.certifier();
+        own.start_mender(&host, copy);
+        own.start_recorder(certifier.clone(), notices);
+        let gateway = own.start_gateway(&host, certifier, fitness, signed_set, stopped)?;
         Ok(Self { validator, host: Some(host), gateway, stop })
     }
 
@@ -278,6 +206,67 @@ impl Parts {
     }
 }
 
+/// Whether the node is fit to answer, as its parts know it.
+struct Fitness {
+    condition: Arc<Condition>,
+    blocks_open: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Fitness {
+    fn health(&self) -> Health {
+        Health {
+            caught_up: self.condition.caught_up(),
+            blocks_open: (self.blocks_open)(),
+            disk_writable: self.condition.disk_writable(),
+        }
+    }
+}
+
+/// Whether every block of the node's host is in use; so it is where there is none.
+fn blocks_open(
+    live: Option<LiveHost<Rten>>,
+    quarantine: &Quarantine,
+) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let quarantine = quarantine.clone();
+    Arc::new(move || {
+        // While a block is opened anew, one is not in use.
+        let open = |host: &LiveHost<Rten>| {
+            host.try_read().is_some_and(|host| host.out_of_use().is_empty())
+        };
+        quarantine.is_empty() && live.as_ref().is_none_or(open)
+    })
+}
+
+fn agreement_config(
+    config: &CheckedConfig,
+    (node, set): (SecretKey<Node>, ValidatorSet),
+    votes: bool,
+    join: Option<JoinRecord>,
+    places: &Places,
+) -> Result<agreement::Config, NodeError> {
+    let mut agreement = agreement::Config::new(node, set);
+    agreement.timing = ViewTiming::of(config.heartbeat());
+    agreement.votes = votes;
+    agreement.approval.set(approved(&places.approved)?.map(|submission| submission.id()));
+    agreement.evidence = Some(places.evidence.clone());
+    agreement.join = join;
+    agreement.join_file = Some(places.join.clone());
+    Ok(agreement)
+}
+
+/// Puts on the ledger what the node's folder says: the set that its operator approved, and the entries that the log begins with.
+fn say_entries(
+    context: &Context,
+    ledger: &AgreedLedger,
+    (approval, path): (SetApproval, &Path),
+    first: Vec<Entry>,
+) {
+    let following = follow(context.child("clock"), ledger.clone(), approval, path.to_owned());
+    context.child("approving").spawn(|_| following);
+    let first = begin_with(context.child("clock"), ledger.clone(), first);
+    context.child("beginning").spawn(|_| first);
+}
+
 async fn validator(
     context: &Context,
     config: &CheckedConfig,
@@ -312,33 +301,137 @@ async fn validator(
     Ok(Validator::start(context, channels, provider, blocker, ledger, agreement).await?)
 }
 
-type Opened = (Arc<deepring::AuthenticRing>, LiveHost<Rten>);
 type Notices = commonware_utils::channel::mpsc::Receiver<hosting::Notice>;
+type GatewayTask = tokio::task::JoinHandle<Result<(), gateway::GatewayError>>;
 
-fn start_host(
-    context: &Context,
-    config: &CheckedConfig,
-    host: HostConfig,
-    others: Vec<(network::Identity, std::net::SocketAddr)>,
-    of: Opened,
-) -> Result<(HostHandle, Notices), NodeError> {
-    let listen = config.file.host.as_ref().map(|host| host.listen);
-    let (mut net, peers) = network::join(
-        &context.child("hosts"),
-        host_identity_key(&host.key)?,
-        &hosting_namespace(&of.0.ring_id()),
-        listen.unwrap_or(config.file.validator.listen),
-        others,
-        hosting::max_message_bytes(),
-    );
-    let (channel, quota) = hosting::channel();
-    let channel = net.register(channel, quota);
-    let (presence, quota) = hosting::presence_channel();
-    let presence = net.register(presence, quota);
-    net.start();
-    let (handle, notices) = hosting::start(context.child("hosting"), channel, peers, of, host)?;
-    handle.follow_connections(context.child("presence"), presence);
-    Ok((handle, notices))
+/// The node's own host, with all that takes part in its name.
+struct OwnHost<'a> {
+    context: &'a Context,
+    config: &'a CheckedConfig,
+    places: Places,
+    ledger: AgreedLedger,
+    origin: Arc<str>,
+    ring: Arc<AuthenticRing>,
+    key: SecretKey<Host>,
+    live: LiveHost<Rten>,
+}
+
+impl OwnHost<'_> {
+    /// Starts the host, in a network of its own.
+    fn start(
+        &self,
+        options: StartOptions,
+        quarantine: Quarantine,
+        others: Vec<(network::Identity, std::net::SocketAddr)>,
+    ) -> Result<(HostHandle, Notices), NodeError> {
+        let host = self.host_config(options, quarantine);
+        let listen = self.config.file.host.as_ref().map(|host| host.listen);
+        let (mut net, peers) = network::join(
+            &self.context.child("hosts"),
+            host_identity_key(&host.key)?,
+            &hosting_namespace(&self.ring.ring_id()),
+            listen.unwrap_or(self.config.file.validator.listen),
+            others,
+            hosting::max_message_bytes(),
+        );
+        let (channel, quota) = hosting::channel();
+        let channel = net.register(channel, quota);
+        let (presence, quota) = hosting::presence_channel();
+        let presence = net.register(presence, quota);
+        net.start();
+        let of = (self.ring.clone(), self.live.clone());
+        let context = self.context.child("hosting");
+        let (handle, notices) = hosting::start(context, channel, peers, of, host)?;
+        handle.follow_connections(self.context.child("presence"), presence);
+        Ok((handle, notices))
+    }
+
+    fn host_config(&self, options: StartOptions, quarantine: Quarantine) -> HostConfig {
+        let section = self.config.file.host.as_ref();
+        HostConfig {
+            patience: self.config.patience,
+            bounds: self.config.bounds,
+            workers: section.map_or(NonZeroUsize::MIN, |host| host.workers),
+            quarantine,
+            signed_before: section.map(|host| marker_of(&host.key)),
+            forget_signed: options.forget_signed_receipts,
+            arbiter: self.config.arbiter,
+            log: Some(Binding::new(&self.origin, 0).log),
+            ..HostConfig::new(self.key.clone(), self.places.signed.clone())
+        }
+    }
+
+    fn certifier(&self) -> Certifier {
+        Certifier::new(self.ledger.clone(), self.key.clone(), &self.origin)
+    }
+
+    /// Keeps the host's copies whole.
+    fn start_mender(&self, host: &HostHandle, copy: Arc<RingCopy>) {
+        let mender = Mender {
+            exchange: host.exchange(),
+            ring: self.ring.clone(),
+            file: copy,
+            live: self.live.clone(),
+            key: self.key.clone(),
+            record: AgreedRepairs {
+                ledger: self.ledger.clone(),
+                ring: self.ring.clone(),
+                key: self.key.clone(),
+            },
+            audits: self.config.audits(),
+        };
+        self.context.child("mending").dedicated().spawn(|context| mender.run(context));
+    }
+
+    /// Puts on the ledger what the host notices.
+    fn start_recorder(&self, certifier: Certifier, notices: Notices) {
+        let recording = NoticeRecorder {
+            context: self.context.child("clock"),
+            ledger: self.ledger.clone(),
+            certifier,
+            key: self.key.clone(),
+            ring: self.ring.clone(),
+            disputes: DisputeFolder::at(self.places.disputes.clone()),
+            origin: self.origin.clone(),
+        };
+        // It writes files.
+        self.context.child("recording").dedicated().spawn(|_| recording.run(notices));
+    }
+
+    /// Starts the gateway, where one is configured.
+    fn start_gateway(
+        self,
+        host: &HostHandle,
+        certifier: Certifier,
+        fitness: Fitness,
+        validators: Arc<[u8]>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<Option<GatewayTask>, NodeError> {
+        let Some(section) = self.config.file.gateway.clone() else { return Ok(None) };
+        let metrics = self.context.child("metrics");
+        let recipe = match self.live.read().manifest()?.preprocess.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(NodeError::Recipe)?),
+        };
+        let gateway = Gateway {
+            asker: host.asker(),
+            certifier,
+            ring: self.ring,
+            recipe,
+            progress: self.ledger.subscribe(),
+            ledger: self.ledger,
+            host: self.key.public(),
+            health: Arc::new(move || fitness.health()),
+            metrics: Arc::new(move || metrics.encode()),
+            validators,
+            tiles: self.places.tiles,
+        };
+        let stop = async move {
+            // Where the sender is gone, the node is.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        Ok(Some(tokio::spawn(gateway::serve(gateway, section, stop))))
+    }
 }
 
 /// The file beside a host's key that says of which rings it signed receipts.
@@ -346,14 +439,6 @@ fn marker_of(key: &Path) -> PathBuf {
     let mut name = key.as_os_str().to_owned();
     name.push(".signed");
     name.into()
-}
-
-fn health(condition: &Condition, blocks_open: bool) -> Health {
-    Health {
-        caught_up: condition.caught_up(),
-        blocks_open,
-        disk_writable: condition.disk_writable(),
-    }
 }
 
 #[cfg(test)]
