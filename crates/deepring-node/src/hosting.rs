@@ -48,7 +48,7 @@ use futures::future::select_all;
 use futures::lock::Mutex;
 
 use crate::agreement::Runtime;
-use driver::{Counts, Driver};
+use driver::{Counts, Driver, HostEvent};
 pub use error::{HostingError, QueryError};
 use fragment::MAX_FRAGMENT_BYTES;
 pub use handle::{Asker, HostHandle, Notice};
@@ -58,13 +58,14 @@ use journal::{SignedBefore, SignedJournal};
 pub use live_host::LiveHost;
 use marker::SignedMarker;
 pub use mending::{CopyExchange, CopyStanding, MendError, Mender, RecordError, RepairRecord};
-use mending::{CopyServer, MAX_MEND_BYTES};
-use outbox::Outbox;
+use mending::{CopyServer, MAX_MEND_BYTES, Question};
+use outbox::{Outbox, PeerSender};
 use peers::HostPeers;
 pub use peers::{host_identity, host_identity_key};
 pub use presence::presence_channel;
 pub use quarantine::Quarantine;
 pub use ring_copy::RingCopy;
+use worker::LegWork;
 
 /// Events that wait for the driver.
 const EVENTS: usize = 256;
@@ -152,10 +153,9 @@ where
     let peers = HostPeers::of(&ring, &config.key)?;
     refuse_missing(&ring, &host)?;
     let (outbox, ends) = Outbox::new(&peers);
-    let known = peers.clone();
     let outbox = Arc::new(outbox);
     let before = SignedBefore {
-        marker: config.signed_before.map(SignedMarker::at),
+        marker: config.signed_before.clone().map(SignedMarker::at),
         forget: config.forget_signed,
     };
     let remembered = config.bounds.remembered;
@@ -163,8 +163,49 @@ where
     let (events, happens) = mpsc::channel(EVENTS);
     let (notices, noticed) = mpsc::channel(NOTICES);
     let (exchange, questions) = CopyExchange::new(outbox.clone(), notices);
-    let (handle_events, handle_exchange) = (events.clone(), exchange.clone());
-    let task = context.child("host").dedicated().spawn(move |context| async move {
+    let known = (peers.clone(), events.clone(), exchange.clone());
+    let network = HostNetwork { sender, receiver, blocker, peers, ends };
+    let parts = Parts {
+        network,
+        ring,
+        host,
+        config,
+        outbox,
+        journal,
+        events,
+        happens,
+        exchange,
+        questions,
+    };
+    let task = context.child("host").dedicated().spawn(move |context| parts.run(context));
+    let (peers, events, exchange) = known;
+    Ok((HostHandle { peers, events, exchange, task }, noticed))
+}
+
+/// All that a host is put together from.
+struct Parts<S, C, B, E: Engine> {
+    network: HostNetwork<S, C, B>,
+    ring: Arc<AuthenticRing>,
+    host: LiveHost<E>,
+    config: HostConfig,
+    outbox: Arc<Outbox>,
+    journal: SignedJournal,
+    events: mpsc::Sender<HostEvent>,
+    happens: mpsc::Receiver<HostEvent>,
+    exchange: CopyExchange,
+    questions: mpsc::Receiver<Question>,
+}
+
+impl<S, C, B, E> Parts<S, C, B, E>
+where
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    C: Receiver<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
+    E: Engine + 'static,
+{
+    /// Runs until a part ends; whatever this context spawned ends with it.
+    async fn run<R: Runtime>(self, context: R) -> HostingError {
+        let Self { ring, host, config, journal, events, exchange, .. } = self;
         let mut source = context.child("random");
         let random = Box::new(move |out: &mut [u8]| {
             source.fill_bytes(out);
@@ -180,39 +221,18 @@ where
             quarantine: config.quarantine.clone(),
             log: config.log,
             exchange: exchange.clone(),
-            questions,
+            questions: self.questions,
         };
         let participant = match Participant::new(&ring, config.key, patience, signed, random) {
             Ok(participant) => participant.with_arbiter(config.arbiter),
             Err(e) => return e.into(),
         };
         let limit = participant.max_message().max(MAX_MEND_BYTES);
-        let mut parts: Vec<Handle<()>> = Vec::new();
-        parts.push(context.child("serving").dedicated().spawn(|_| server.run()));
-        for outgoing in ends {
-            let sender = sender.clone();
-            parts.push(context.child("outgoing").spawn(|c| outgoing.run(c, sender)));
-        }
-        let inbox_context = context.child("inbox");
-        let inbox = Inbox {
-            context: inbox_context,
-            receiver,
-            blocker,
-            peers,
-            events: events.clone(),
-            limit,
-        };
-        parts.push(context.child("receiving").spawn(|_| inbox.run()));
-        let (jobs, queue) = mpsc::unbounded_channel();
-        let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..config.workers.get() {
-            let working = worker::work(
-                (host.clone(), config.quarantine.clone()),
-                queue.clone(),
-                events.clone(),
-            );
-            parts.push(context.child("worker").dedicated().spawn(|_| working));
-        }
+        let mut parts = vec![context.child("serving").dedicated().spawn(|_| server.run())];
+        parts.extend(self.network.start(&context, &events, limit));
+        let computing = (host.clone(), config.quarantine.clone());
+        let (jobs, workers) = start_workers(&context, config.workers, computing, &events);
+        parts.extend(workers);
         drop(events);
         let counts = Counts::of(&context);
         let driver = Driver {
@@ -220,11 +240,11 @@ where
             host,
             participant,
             journal,
-            outbox,
+            outbox: self.outbox,
             exchange,
             quarantine: config.quarantine,
             limit,
-            events: happens,
+            events: self.happens,
             jobs,
             counts,
             asked: BTreeMap::new(),
@@ -233,10 +253,64 @@ where
             ended = driver.run() => ended,
             _ = select_all(parts) => HostingError::Ended { part: "network" },
         }
-    });
-    let handle =
-        HostHandle { peers: known, events: handle_events, exchange: handle_exchange, task };
-    Ok((handle, noticed))
+    }
+}
+
+/// A host's end of the network that hosts meet in.
+struct HostNetwork<S, C, B> {
+    sender: S,
+    receiver: C,
+    blocker: B,
+    peers: HostPeers,
+    /// The queues of messages to the peers.
+    ends: Vec<PeerSender>,
+}
+
+impl<S, C, B> HostNetwork<S, C, B>
+where
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    C: Receiver<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
+{
+    /// Starts the tasks that send, one for each peer, and the one that receives.
+    fn start<R: Runtime>(
+        self,
+        context: &R,
+        events: &mpsc::Sender<HostEvent>,
+        limit: usize,
+    ) -> Vec<Handle<()>> {
+        let mut tasks = Vec::new();
+        for outgoing in self.ends {
+            let sender = self.sender.clone();
+            tasks.push(context.child("outgoing").spawn(|c| outgoing.run(c, sender)));
+        }
+        let inbox = Inbox {
+            context: context.child("inbox"),
+            receiver: self.receiver,
+            blocker: self.blocker,
+            peers: self.peers,
+            events: events.clone(),
+            limit,
+        };
+        tasks.push(context.child("receiving").spawn(|_| inbox.run()));
+        tasks
+    }
+}
+
+/// Starts the tasks that compute, and returns where they take their work from.
+fn start_workers<R: Runtime, E: Engine + 'static>(
+    context: &R,
+    count: NonZeroUsize,
+    computing: (LiveHost<E>, Quarantine),
+    events: &mpsc::Sender<HostEvent>,
+) -> (mpsc::UnboundedSender<LegWork>, Vec<Handle<()>>) {
+    let (jobs, queue) = mpsc::unbounded_channel();
+    let queue = Arc::new(Mutex::new(queue));
+    let start = |_| {
+        let working = worker::work(computing.clone(), queue.clone(), events.clone());
+        context.child("worker").dedicated().spawn(|_| working)
+    };
+    (jobs, (0..count.get()).map(start).collect())
 }
 
 /// Every block that the deal gives this host must be open.

@@ -30,6 +30,7 @@ use super::handle::Notice;
 use super::live_host::LiveHost;
 use super::ring_copy::RingCopy;
 pub use exchange::CopyExchange;
+pub(crate) use exchange::Question;
 use message::{CopyAudit, CopyRefusal, MendBody};
 pub(crate) use message::{MAX_MEND_BYTES, MendMessage};
 pub use record::{CopyStanding, RecordError, RepairRecord};
