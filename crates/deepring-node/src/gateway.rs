@@ -49,7 +49,7 @@ use front::Front;
 pub(crate) use section::CONNECTIONS;
 pub use section::{GatewaySection, TlsSection};
 
-/// What a gateway answers from.
+/// The parts of a node that its gateway answers from.
 pub struct Gateway {
     /// Opens queries.
     pub asker: Asker,
@@ -109,7 +109,7 @@ pub enum GatewayError {
     Tls {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// The validator set is none.

@@ -86,7 +86,7 @@ pub fn max_message_bytes() -> u32 {
     u32::try_from(MAX_FRAGMENT_BYTES).unwrap_or(u32::MAX)
 }
 
-/// What a host is told.
+/// A host's configuration.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
     /// This host's key.

@@ -1,4 +1,4 @@
-//! What the engine asks: to propose a docket, and to vote on one.
+//! Answers to the engine's two questions: to propose a docket, and to vote on one.
 //!
 //! `verify` says `false` of what is invalid for ever, and says nothing (it stays pending, until the
 //! engine gives up) where something is missing that others may have: so a validator that is behind
@@ -33,8 +33,8 @@ use super::view_timing::ViewTiming;
 /// Most dockets above the ledger's newest that are followed to verify one. Who is further behind is catching up, and abstains.
 const MAX_FOLLOWED: usize = 256;
 
-/// What a validator of a test proposes instead of what it should: given the parent's height and what
-/// it would propose.
+/// A test's function that replaces a validator's proposals: it is given the parent's height and what the validator
+/// would propose, and returns what it proposes instead.
 #[cfg(feature = "tamper")]
 pub type Tamper = Arc<dyn Fn(u64, Vec<Submission>) -> Vec<Submission> + Send + Sync>;
 
@@ -71,7 +71,7 @@ impl Voter {
         }
     }
 
-    /// What the chain that ends with `newest` comes to; `None` where it cannot be said.
+    /// Finds where the chain that ends with `newest` leaves off; `None` where it cannot be said.
     async fn reach(
         &self,
         newest: &Digested<Docket>,
@@ -97,7 +97,7 @@ impl Voter {
         self.chamber.position(&newest.inner().digest())
     }
 
-    /// What is to be said after `parent`, without what the ledger holds already.
+    /// Drafts the submissions of a docket after `parent`, without those that the ledger holds already.
     async fn draft(&self, parent: &DocketDigest) -> Option<Vec<Submission>> {
         loop {
             let draft = self.chamber.draft(parent)?;

@@ -1,4 +1,4 @@
-//! What the chains of dockets come to that are not committed yet.
+//! Where the chains of dockets leave off that are not committed yet.
 //!
 //! Every docket that this validator verified has a [`Position`] until a docket of its height is committed:
 //! what it comes to, and which decisions it records. Below lies what the ledger holds: the *base*. A
@@ -24,7 +24,7 @@ pub(crate) struct Position {
     pub(crate) parent: DocketDigest,
     pub(crate) height: u64,
     pub(crate) state: ChainState,
-    /// What the docket records.
+    /// The decisions that the docket records.
     pub(crate) decided: BTreeSet<DecisionKey>,
 }
 

@@ -85,7 +85,7 @@ impl Ticket {
     }
 }
 
-/// What a proposal comes to.
+/// The verdict on a proposal.
 #[derive(Debug)]
 pub(crate) enum Opinion {
     /// Nothing can be said: its parent is not known, or is history.
@@ -98,7 +98,7 @@ pub(crate) enum Opinion {
     Sound { position: Position, ask: Vec<DecisionKey>, below: u64 },
 }
 
-/// What is wrong with a docket.
+/// A reason why a docket is invalid.
 #[derive(Debug, Error)]
 pub(crate) enum DocketFault {
     #[error("submission {at}: {source}")]
@@ -107,7 +107,7 @@ pub(crate) enum DocketFault {
     Inadmissible { at: usize, source: Inadmissible },
 }
 
-/// What a docket would hold, and what must be asked of the ledger before.
+/// The submissions of a docket to be proposed, and the decisions that must be asked of the ledger before.
 #[derive(Debug)]
 pub(crate) struct DocketDraft {
     pub(crate) submissions: Vec<Submission>,
@@ -129,7 +129,7 @@ pub enum NotNext {
     Invalid {
         /// Its height.
         height: u64,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
@@ -165,7 +165,7 @@ impl Chamber {
         Self { gate: Gate::new(), consent, inner: Mutex::new(inner), changed }
     }
 
-    /// What operators approved.
+    /// The approvals of operators.
     pub(crate) fn consent(&self) -> &Consent {
         &self.consent
     }
@@ -316,7 +316,7 @@ impl Chamber {
         self.inner().states.insert(position);
     }
 
-    /// What a certified docket comes to whose evidence a quorum verified: authority alone is asked
+    /// Follows a certified docket, whose evidence a quorum verified, to its position: authority alone is asked
     /// after, so that chains can be followed whose voting this validator missed.
     pub(crate) fn follow(&self, docket: &Docket) -> Result<Arc<Position>, NotNext> {
         let height = docket.height();
@@ -356,7 +356,7 @@ impl Chamber {
         docket.submissions().iter().map(entry).collect()
     }
 
-    /// What a docket after `parent` would hold; `None` where that is not known.
+    /// Drafts a docket after `parent`; `None` where it is not known what may follow.
     pub(crate) fn draft(&self, parent: &DocketDigest) -> Option<DocketDraft> {
         let (submissions, ask, below) = self.look(parent, |pool, fits| pool.draft(fits))?;
         Some(DocketDraft { submissions, ask, below })

@@ -40,9 +40,9 @@ impl SetApproval {
 
 #[derive(Debug, Default)]
 struct Said {
-    /// What each peer said last that it approved.
+    /// The approval that each peer stated last.
     by: BTreeMap<ed25519::PublicKey, EntryId>,
-    /// What was proposed here last, and after which height.
+    /// The entry that was proposed here last, and after which height.
     proposed: Option<(EntryId, u64)>,
 }
 
@@ -76,7 +76,7 @@ impl Consent {
         !self.is_needed(opened) || self.approval.get() == Some(opened.submission.id())
     }
 
-    /// What this node says to the others that it approved.
+    /// The approval that this node states to the others.
     pub(crate) fn own(&self) -> Option<EntryId> {
         self.approval.get()
     }

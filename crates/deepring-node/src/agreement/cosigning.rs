@@ -72,7 +72,7 @@ pub struct SplitView {
     pub theirs: String,
 }
 
-/// What a statement, or an own checkpoint, came to.
+/// The result of a statement, or of an own checkpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// One more of too few, or nothing new.
@@ -199,7 +199,7 @@ impl Cosigning {
         Ok(heard)
     }
 
-    /// What a member sent. A member speaks for itself alone.
+    /// Takes in a member's statement. A member speaks for itself alone.
     pub(crate) fn receive(
         &mut self,
         from: &PublicKey<Node>,

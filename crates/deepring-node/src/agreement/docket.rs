@@ -104,7 +104,7 @@ impl Docket {
         self.height
     }
 
-    /// What the proposer's clock said, in milliseconds since the Unix epoch.
+    /// The time by the proposer's clock, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn timestamp(&self) -> u64 {
         self.timestamp

@@ -50,7 +50,7 @@ pub enum Inadmissible {
     Recorded,
 }
 
-/// What a chain of dockets comes to. Cheap to clone, and to go on from where entries change nothing.
+/// The state in which a chain of dockets leaves off. Cheap to clone, and to go on from where entries change nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct ChainState {
     state: Arc<State>,

@@ -30,7 +30,7 @@ const MAX_SUBMISSIONS: usize = 1024;
 const REPEATED: usize = MAX_SUBMISSION_BYTES;
 const VERSION: u8 = 2;
 
-/// What validators tell each other.
+/// A message of gossip between validators.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct GossipMessage {
     /// The entry that names a validator set which the sender's operator approved.
@@ -97,7 +97,7 @@ pub(crate) struct Gossip<E, S, R, B> {
     pub(crate) context: E,
     pub(crate) chamber: Arc<Chamber>,
     pub(crate) asks: mpsc::Sender<Ask>,
-    /// What was submitted here.
+    /// Submissions that were submitted here.
     pub(crate) submitted: mpsc::Receiver<Submission>,
     pub(crate) sender: S,
     pub(crate) receiver: R,

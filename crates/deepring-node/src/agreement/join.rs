@@ -1,4 +1,4 @@
-//! What a node begins with in a network that has run for long, beside a copy of a ledger: which sets stand, and the docket
+//! The record that a node begins with in a network that has run for long, beside a copy of a ledger: which sets stand, and the docket
 //! that the newest term builds on, as the committee of the term before finalised it.
 //!
 //! Every validator writes it anew when a term begins. Whoever hands it on is believed in nothing that counts: the set that stands must
@@ -77,7 +77,7 @@ pub enum JoinError {
 }
 
 impl JoinRecord {
-    /// What is written when a term has begun that builds on this docket.
+    /// Encodes the record of a term that has begun and builds on this docket.
     pub(crate) fn encode(schedule: &TermSchedule, last: &FinalDocket) -> Vec<u8> {
         let mut w = Writer::new();
         w.raw(&MAGIC).u16(VERSION).bytes(&schedule.encode()).bytes(&last.encode());

@@ -1,4 +1,4 @@
-//! What keeps the ledger: commits finalised dockets in their order, and cosigns what came of them.
+//! The keeper of the ledger: it commits finalised dockets in their order, and cosigns what came of them.
 //!
 //! A docket is acknowledged to the engine after its entries, its height and the checkpoint over them are
 //! on stable storage, in one transaction; the engine delivers at least once, and
@@ -16,7 +16,7 @@ use super::cosigning::{Cosigning, Heard, SplitView, Statement, StatementError};
 use super::error::AgreementError;
 use super::submission::DecisionKey;
 
-/// What became of a docket.
+/// The result of appending a docket.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Appended {
     /// The ledger held a later height already.
@@ -109,12 +109,12 @@ impl Keeper {
         Ok(self.cosigning.grown(self.ledger.checkpoint(), now)?)
     }
 
-    /// What this validator says to the others.
+    /// The statement of this validator to the others.
     pub(crate) fn statement(&self) -> Option<&Statement> {
         self.cosigning.newest()
     }
 
-    /// What another validator says.
+    /// Takes in another validator's statement.
     pub(crate) fn receive(
         &mut self,
         from: &PublicKey<Node>,

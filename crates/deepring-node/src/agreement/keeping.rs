@@ -74,7 +74,7 @@ pub(crate) enum Ask {
     Recorded { ask: Vec<DecisionKey>, below: u64, reply: oneshot::Sender<Vec<DecisionKey>> },
     /// A look at the ledger.
     Look(Box<dyn FnOnce(&Ledger) + Send>),
-    /// What another validator sent as its cosignature.
+    /// Bytes that another validator sent as its cosignature.
     Statement { from: PublicKey<Node>, bytes: Vec<u8> },
     /// The docket at the ledger's height, which the engine still holds.
     Newest(Docket),
@@ -137,7 +137,7 @@ pub(crate) struct Keeping<E: Runtime, S> {
     pub(crate) seating: Seating,
     /// Where terms are begun.
     pub(crate) turn: mpsc::Sender<NextTerm>,
-    /// What other nodes can begin with is written there.
+    /// The file of the record that other nodes can begin with.
     pub(crate) join_file: Option<PathBuf>,
     /// The copy that the node began with, until it is proven.
     pub(crate) copied: Option<UnprovenCopy>,

@@ -199,7 +199,7 @@ impl Pool {
         self.remove(&id).map(|_| id)
     }
 
-    /// What a docket would hold: of each author in turn one, until the docket is full; `fits` says
+    /// Drafts a docket's submissions: of each author in turn one, until the docket is full; `fits` says
     /// whether it may follow those that were taken. Nothing leaves the pool.
     pub(crate) fn draft(
         &mut self,

@@ -1,4 +1,4 @@
-//! What is put to agreement: a ledger entry, and the evidence for it.
+//! A submission to agreement: a ledger entry, and the evidence for it.
 //!
 //! An entry of decisions states the id of a decision and no more; whoever votes on it is shown the
 //! decision itself, verifies it, and forgets it: the entry alone becomes a leaf. Every other entry
@@ -69,7 +69,7 @@ pub struct Submission {
     id: EntryId,
 }
 
-/// What a decision is in a ledger: its ring's digest, its id, and its number of queries.
+/// A decision as a ledger names it: by its ring's digest, its id, and its number of queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct DecisionKey {
     pub(crate) ring_digest: [u8; 32],

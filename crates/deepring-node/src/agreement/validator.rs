@@ -23,7 +23,7 @@ use super::pool::PoolLimits;
 use super::submission::Submission;
 use super::view_timing::ViewTiming;
 
-/// What a validator is told.
+/// A validator's configuration.
 #[derive(Clone)]
 pub struct Config {
     /// The log, and the nodes that keep it from its beginning: the same for all validators, for ever.
@@ -37,7 +37,7 @@ pub struct Config {
     pub approval: SetApproval,
     /// Whether it votes, if it is of the set. One whose earlier votes are lost must not.
     pub votes: bool,
-    /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
+    /// Prefix of the names of the engine's partitions in storage: letters, digits, `-` and `_`.
     pub partition: String,
     /// How often a network at rest makes a height, and the time-outs of views; the same for all validators.
     pub timing: ViewTiming,
@@ -48,13 +48,13 @@ pub struct Config {
     pub pool: PoolLimits,
     /// After how long what waits, and what was cosigned, is sent again.
     pub repeat: Duration,
-    /// What it begins with where its storage is new, beside a copy of a ledger; a node of a new log begins with nothing.
+    /// The record that it begins with where its storage is new, beside a copy of a ledger; a node of a new log begins with none.
     pub join: Option<JoinRecord>,
     /// The file that is written anew when a term has begun, for nodes that are to join ([`JoinRecord`]).
     pub join_file: Option<PathBuf>,
     /// A folder in which split views are kept.
     pub evidence: Option<PathBuf>,
-    /// What it proposes instead of what it should.
+    /// Replaces its proposals, in a test.
     #[cfg(feature = "tamper")]
     pub tamper: Option<super::application::Tamper>,
 }
@@ -176,7 +176,7 @@ impl fmt::Debug for ValidatorHandle {
     }
 }
 
-/// What can be asked of the ledger can be asked of its validator.
+/// Whatever can be asked of the ledger can be asked of its validator.
 impl Deref for ValidatorHandle {
     type Target = AgreedLedger;
 

@@ -58,7 +58,7 @@ const ASKS: usize = 256;
 pub(crate) const VIEWS: ViewDelta = ViewDelta::new(64);
 pub(crate) const BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 
-/// What a validator needs of the runtime.
+/// The capabilities of a runtime that a validator needs.
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
 impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
 

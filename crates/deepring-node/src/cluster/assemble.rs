@@ -1,4 +1,4 @@
-//! What the ring's owner makes of requests: the deal, the validator set, and each node's files but for its keys.
+//! The ring owner's part, from all requests: the deal, the validator set, and each node's files but for its keys.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -60,7 +60,7 @@ pub fn new_origin() -> String {
     format!("deepring.local/ledger/{digits}")
 }
 
-/// What was made.
+/// The result of assembling a cluster.
 #[derive(Debug, Clone)]
 pub struct Assembled {
     /// Each node's folder, in the order of the requests.

@@ -32,7 +32,7 @@ pub enum ClusterError {
     Ring {
         /// Its file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: Box<RingError>,
     },
     /// The ring cannot be dealt so.
@@ -49,7 +49,7 @@ pub enum ClusterError {
     Request {
         /// Its file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// Too few or too many nodes.
@@ -65,7 +65,7 @@ pub enum ClusterError {
     /// Two requests have a key or an address in common.
     #[error("two nodes have one {what}: {value}")]
     Twice {
-        /// What they have in common.
+        /// The thing that they have in common, in words.
         what: &'static str,
         /// Its text.
         value: String,
@@ -78,7 +78,7 @@ pub enum ClusterError {
         /// Why.
         why: &'static str,
     },
-    /// What is to be the log's name cannot be one.
+    /// The text that is to be the log's name cannot be one.
     #[error("the log cannot be called `{}`: a name has 1 to 255 bytes, no white space, no control character and no `+`", .0.escape_default())]
     Origin(String),
     /// Ports of the nodes would go beyond the last.

@@ -40,7 +40,7 @@ pub fn node_folders(folder: &Path) -> Result<Vec<PathBuf>, ClusterError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// What a node's folder says of it; `None` where no node runs there, as far as can be seen: one that was killed has left what it said
+/// Reads a node's state from its folder; `None` where no node runs there, as far as can be seen: one that was killed has left what it said
 /// last, and says nothing any more.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ struct Node {
 pub struct Looked {
     /// Its folder.
     pub name: String,
-    /// What it says of itself, if it said something yet; or how it ended.
+    /// Its state as it says it, if it said something yet; or how it ended.
     pub state: Result<Option<NodeState>, ExitStatus>,
 }
 

@@ -1,4 +1,4 @@
-//! What a party makes for itself: its node's keys, and the request by which it joins.
+//! A party's own part: its node's keys, and the request by which it joins.
 
 use std::net::SocketAddr;
 use std::path::Path;

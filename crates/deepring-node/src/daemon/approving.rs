@@ -1,4 +1,4 @@
-//! What a node's operator approves as the next validator set: a file in the data folder, which the running node looks at.
+//! The operator's approval of the next validator set: a file in the data folder, which the running node looks at.
 //!
 //! The file is the signed entry itself, so that every node whose operator approved it also submits it. It is looked into
 //! before it is put there, against the node's own file: a set of which a node has no address here is not approved.
@@ -87,7 +87,7 @@ pub(super) fn every_node_has_an_address(
     }
 }
 
-/// What lies there as approved; `None` where nothing does.
+/// Reads the approved entry that lies there; `None` where none does.
 pub(super) fn approved(path: &Path) -> Result<Option<Submission>, NodeError> {
     let bytes = match read(path, MAX_ENTRY_BYTES) {
         Err(NodeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {

@@ -39,7 +39,7 @@ pub enum ConfigError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The reason, and where it is wrong.
         why: String,
     },
     /// A value is outside of its bounds, or contradicts another.
@@ -49,7 +49,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The key.
         key: &'static str,
-        /// What is wrong with its value.
+        /// The reason.
         why: String,
     },
 }

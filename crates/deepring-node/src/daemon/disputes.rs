@@ -18,7 +18,7 @@ pub(super) struct DisputeFolder {
     path: PathBuf,
 }
 
-/// What became of a dispute.
+/// The result of keeping a dispute.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DisputeKept {
     /// It is on stable storage.

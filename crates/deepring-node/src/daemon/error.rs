@@ -35,7 +35,7 @@ pub enum NodeError {
     Key {
         /// Its path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// A key in the configuration.
@@ -46,7 +46,7 @@ pub enum NodeError {
     Validators {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: Box<CertificateError>,
     },
     /// A node of the validator set is not among the peers.
@@ -55,7 +55,7 @@ pub enum NodeError {
         /// Its key, in short.
         node: String,
     },
-    /// What is to be approved is of another log than the node keeps.
+    /// The validator set to be approved is of another log than the node keeps.
     #[error("{}: a validator set of `{found}`, and this node keeps `{expected}`", path.display())]
     OtherLog {
         /// The file.
@@ -65,7 +65,7 @@ pub enum NodeError {
         /// The node's.
         expected: String,
     },
-    /// What is to be approved can follow no set any more.
+    /// The validator set to be approved can follow no other any more.
     #[error(
         "{}: validator set {found} cannot follow: the log names set {newest} already",
         path.display()
@@ -78,12 +78,12 @@ pub enum NodeError {
         /// Epoch of the newest one that the log names.
         newest: u64,
     },
-    /// What lies in the data folder as approved is no validator set.
+    /// The file that lies in the data folder as approved holds no validator set.
     #[error("{}: {why}", path.display())]
     Approved {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// The owner's rings are not taken by the log.
@@ -94,7 +94,7 @@ pub enum NodeError {
     Ring {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: Box<RingError>,
     },
     /// A host of the deal is not among the peers.
@@ -117,15 +117,15 @@ pub enum NodeError {
     BeginWith {
         /// Its file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// What was copied from another node to begin with.
+    /// The node cannot begin with what was copied from another node.
     #[error("{}: {source}", path.display())]
     Joining {
         /// The record.
         path: PathBuf,
-        /// What is wrong with it, or with the ledger beside it.
+        /// The fault of the record, or of the ledger beside it.
         source: Box<CopyError>,
     },
     /// The journal of the engine is gone, and the key may have voted.
@@ -146,7 +146,7 @@ pub enum NodeError {
     GaveUp {
         /// The folder.
         storage: PathBuf,
-        /// What the library said, in one line.
+        /// The library's message, in one line.
         why: String,
     },
     /// The validator stopped.

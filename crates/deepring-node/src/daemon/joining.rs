@@ -41,7 +41,7 @@ pub enum CopyError {
     NotCertified {
         /// Epoch of the set.
         epoch: u64,
-        /// What is lacking.
+        /// The reason: what is lacking.
         why: String,
     },
     /// The record is newer than the copy.

@@ -41,7 +41,7 @@ pub(crate) struct Material {
     pub(crate) hosts: Vec<(ed25519::PublicKey, SocketAddr)>,
 }
 
-/// What lies where in a node's folder.
+/// The paths of the files and folders in a node's data folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// The engine's storage.
@@ -57,13 +57,13 @@ pub(crate) struct Places {
     pub(crate) disputes: PathBuf,
     /// The next validator set, as the operator approved it.
     pub(crate) approved: PathBuf,
-    /// What another node gave this one to begin with.
+    /// The record that another node gave this one to begin with.
     pub(crate) begin_from: PathBuf,
     /// Which of it was verified.
     pub(crate) verified: PathBuf,
     /// Says that the copy was proven since.
     pub(crate) proven: PathBuf,
-    /// What this node gives others to begin with.
+    /// The record that this node gives others to begin with.
     pub(crate) join: PathBuf,
     /// Written to try the disk.
     pub(crate) probe: PathBuf,

@@ -42,7 +42,7 @@ use crate::hosting::{
 /// How long parts are given to end when the node is told to stop.
 const STOPPING: Duration = Duration::from_secs(5);
 
-/// What is told while a node starts and runs.
+/// Receives the progress of a node that starts and runs.
 pub trait NodeProgress {
     /// Bytes of blocks that were just opened.
     fn opened(&self, bytes: u64);
@@ -52,7 +52,7 @@ pub trait NodeProgress {
     fn stopping(&self);
 }
 
-/// What a node is told by whoever starts it, beside its file.
+/// Options that a node is started with, beside its file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StartOptions {
     /// Whether its host begins anew where the journal of the receipts that it signed is gone ([`HostConfig::forget_signed`]).
@@ -109,7 +109,7 @@ fn unless_it_gives_up<T>(
     })
 }
 
-/// What runs.
+/// The running parts of a node.
 struct Parts {
     validator: ValidatorHandle,
     host: Option<HostHandle>,

@@ -1,4 +1,4 @@
-//! What a node says on the ledger by itself: the entries that the log begins with, decisions that nobody waits for, and
+//! Entries that a node puts on the ledger by itself: those that the log begins with, decisions that nobody waits for, and
 //! evidence against copies that failed.
 
 use std::collections::VecDeque;

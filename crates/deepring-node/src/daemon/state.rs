@@ -1,4 +1,4 @@
-//! What a node says of itself to those who run it on the same machine: a small file that is written every second in which
+//! The state of a node, for those who run it on the same machine: a small file that is written every second in which
 //! something changed, and a file by which it is told to stop.
 
 use std::fs;

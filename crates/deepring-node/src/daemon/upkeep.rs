@@ -1,4 +1,4 @@
-//! What a node does every second: writes the log out as static files, tries the disk, notes whether heights go on, and says so.
+//! A node's work of every second: it writes the log out as static files, tries the disk, notes whether heights go on, and says so.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const ON_THE_WAY: u64 = 2;
 /// How often the disk is tried where nothing is written to it, in rounds.
 const TRIED: u32 = 10;
 
-/// What the last round found.
+/// The findings of the last round.
 #[derive(Debug)]
 pub(super) struct Condition {
     caught_up: AtomicBool,
@@ -45,7 +45,7 @@ impl Condition {
     }
 }
 
-/// What is written to try the disk: a full one still takes an empty file.
+/// The bytes that are written to try the disk: a full one still takes an empty file.
 const PROBE: [u8; 1 << 14] = [0xd1; 1 << 14];
 
 /// Whether as much as the node keeps at a time can be written there, and is on stable storage.

@@ -23,7 +23,7 @@ const VOTES: &str = "-votes-";
 /// Most bytes of a name and its line feed: 64 digits.
 const MAX_NAME: u64 = 128;
 
-/// What is known of a key.
+/// Whether a key voted, and where, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Voted {
     /// It votes, and what it voted is in the storage.

@@ -92,7 +92,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// What became of a write; an error where it has waited for too long.
+    /// The result of a write; an error where it has waited for too long.
     fn taken<T>(
         &mut self,
         written: Poll<io::Result<T>>,

@@ -270,7 +270,7 @@ async fn read(body: Body, headers: &HeaderMap, front: &Front) -> Result<Vec<u8>,
     }
 }
 
-/// What arrives, up to its end; that it is too long and that it breaks off are two things.
+/// Reads a body up to its end; that it is too long and that it breaks off are two things.
 async fn within(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let (mut arriving, mut bytes) = (body.into_data_stream(), Vec::new());
     while let Some(chunk) = arriving.next().await {

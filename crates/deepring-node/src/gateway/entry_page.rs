@@ -62,7 +62,7 @@ fn some(value: &impl ToString) -> Option<String> {
     Some(value.to_string())
 }
 
-/// What an event says, of no entry.
+/// The page of an event, without its entry.
 fn said(event: &Event) -> EntryPage {
     match event {
         Event::RingRegistered { outline } => of_outline("ring registered", outline),

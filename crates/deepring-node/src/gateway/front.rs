@@ -1,4 +1,4 @@
-//! What stands before every endpoint: who is let in, how often, and how much at a time.
+//! The guard before every endpoint: who is let in, how often, and how much at a time.
 
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -54,11 +54,11 @@ const CLOSES: [StatusCode; 3] = [
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
 ];
 
-/// What the endpoints share.
+/// The state that the endpoints share.
 pub(crate) struct Front {
     pub(crate) answers: Arc<dyn AnswerSource>,
     pub(crate) takes: Arc<Takes>,
-    /// What `/v1/ring` says.
+    /// The answer of `/v1/ring`.
     pub(crate) ring: Arc<str>,
     pub(crate) validators: Arc<[u8]>,
     pub(crate) progress: watch::Receiver<LedgerProgress>,
@@ -268,7 +268,7 @@ fn head_bytes(request: &Request) -> usize {
     lines.fold(path, usize::saturating_add)
 }
 
-/// What a front says, besides answers.
+/// The parts of a front, besides its source of answers.
 pub(crate) struct FrontParts {
     pub(crate) takes: Takes,
     pub(crate) ring: String,

@@ -46,7 +46,7 @@ impl Modify for Bearer {
     }
 }
 
-/// What stands before every endpoint answers in its place, too.
+/// Adds to every endpoint the answers of the guard before it.
 struct Guarded;
 
 impl Modify for Guarded {

@@ -1,4 +1,4 @@
-//! What a gateway says of itself, its ring and its ledger.
+//! A gateway's pages about itself, its ring and its ledger.
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ pub(crate) struct ReadyPage {
     health: Health,
 }
 
-/// What is said of a ring, in JSON.
+/// The description of a ring, in JSON.
 pub(crate) fn ring(
     ring: &AuthenticRing,
     pictures: bool,

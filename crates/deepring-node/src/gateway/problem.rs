@@ -1,4 +1,4 @@
-//! What a client is told where there is no answer: a document of RFC 9457, whose `type` scripts can rely on.
+//! Problems, which a client is told where there is no answer: documents of RFC 9457, whose `type` scripts can rely on.
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};

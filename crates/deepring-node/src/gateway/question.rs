@@ -1,4 +1,4 @@
-//! What a client asks, as bytes: JSON, one array of NumPy's, or one picture.
+//! A client's question, as bytes: JSON, one array of NumPy's, or one picture.
 
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -12,7 +12,7 @@ use super::problem::Problem;
 /// The header with the nonce of a body that has no place for it, or does not use it.
 pub(crate) const NONCE_HEADER: &str = "deepring-nonce";
 
-/// What a body is.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyKind {
     Json,
@@ -27,7 +27,7 @@ pub(crate) struct AskedBatch {
     pub(crate) nonce: Option<Digest>,
 }
 
-/// What the network takes.
+/// The inputs that the network takes, as tensors or as a picture.
 pub(crate) struct Takes {
     pub(crate) inputs: Vec<TensorSpec>,
     pub(crate) recipe: Option<Preprocess>,

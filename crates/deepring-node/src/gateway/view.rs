@@ -1,4 +1,4 @@
-//! What the page draws: the network as it is now, what became of the newest questions, and the ledger, entry by entry. As all that a
+//! Data for the page: the network as it is now, what became of the newest questions, and the ledger, entry by entry. As all that a
 //! gateway says, it is for looking at; what counts is verified by a certificate, or by the proof that comes with an entry.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::walks::QuestionWalk;
 /// Most entries of one answer.
 const ENTRIES: u64 = 64;
 
-/// What is asked of a ledger.
+/// A question to a ledger.
 pub(crate) type LedgerQuestion = Box<dyn FnOnce(&Ledger) -> Result<Vec<u8>, Problem> + Send>;
 /// How it is asked.
 pub(crate) type LedgerLook =

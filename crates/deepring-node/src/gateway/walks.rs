@@ -1,4 +1,4 @@
-//! What became of the newest questions of this gateway, for people who look at it: who computed and who validated, how each part was
+//! The course of this gateway's newest questions, for people who look at it: who computed and who validated, how each part was
 //! checked, and where the time went. Nothing of inputs and outputs is in it.
 
 use std::collections::{BTreeMap, VecDeque};

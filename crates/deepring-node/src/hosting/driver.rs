@@ -34,7 +34,7 @@ const LONGEST: usize = 4;
 
 pub(crate) type Reply = oneshot::Sender<Result<Closed, QueryError>>;
 
-/// What happens to a host.
+/// An event that a host's driver takes in.
 #[derive(Debug)]
 pub(crate) enum HostEvent {
     Came(Came),

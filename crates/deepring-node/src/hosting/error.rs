@@ -36,7 +36,7 @@ pub enum HostingError {
         /// The block.
         block: u32,
     },
-    /// What it signed is not known, or can no longer be kept.
+    /// The record of what it signed is not known, or can no longer be kept.
     #[error(transparent)]
     Journal(#[from] SignedJournalError),
     /// It cannot take part.

@@ -40,7 +40,7 @@ pub(crate) fn fragment(message: &[u8], offset: usize) -> Option<(Vec<u8>, usize)
     Some((bytes, end))
 }
 
-/// What came of one peer's messages so far.
+/// Reassembles one peer's messages from their fragments.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     limit: usize,

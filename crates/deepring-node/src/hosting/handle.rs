@@ -18,7 +18,7 @@ use super::mending::CopyExchange;
 use super::peers::HostPeers;
 use super::presence;
 
-/// What a host tells of its own accord.
+/// News that a host tells of its own accord.
 #[derive(Debug)]
 pub enum Notice {
     /// A copy of a leg failed, as this host saw it. What shows it goes onto a ledger.
@@ -81,7 +81,7 @@ impl Asker {
 }
 
 impl HostHandle {
-    /// What opens queries here.
+    /// The way to open queries here.
     #[must_use]
     pub fn asker(&self) -> Asker {
         Asker(self.events.clone())

@@ -1,4 +1,4 @@
-//! What other hosts send: fragments are put together, within bounds for each peer, and given to the driver.
+//! Messages from other hosts: fragments are put together, within bounds for each peer, and given to the driver.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

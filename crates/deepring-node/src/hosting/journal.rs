@@ -62,7 +62,7 @@ pub enum SignedJournalError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
@@ -82,7 +82,7 @@ pub(crate) struct SignedJournal {
     unmarked: Option<SignedMarker>,
 }
 
-/// What tells a journal that is gone from one that was never begun.
+/// Tells a journal that is gone from one that was never begun.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SignedBefore {
     /// Without it, nothing does.
@@ -154,7 +154,7 @@ impl SignedJournal {
         Ok(())
     }
 
-    /// What is known to have been signed, oldest first.
+    /// The records of what is known to have been signed, oldest first.
     pub(crate) fn remembered(&self) -> impl Iterator<Item = Remembered> + '_ {
         self.kept.iter().copied()
     }

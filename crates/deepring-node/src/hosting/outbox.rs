@@ -1,4 +1,4 @@
-//! What this host sends: a queue and a task for each peer, so that a slow one keeps nobody waiting.
+//! Messages to other hosts: a queue and a task for each peer, so that a slow one keeps nobody waiting.
 //!
 //! Short messages pass long ones between their fragments. Fragments go at the pace that the channel's quota allows. What there
 //! is no room for is dropped, as links drop what they like: who waits for it asks again.

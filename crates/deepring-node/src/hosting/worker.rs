@@ -15,7 +15,7 @@ use super::driver::HostEvent;
 use super::live_host::LiveHost;
 use super::quarantine::Quarantine;
 
-/// What a participant wants computed.
+/// Work that a participant wants computed.
 #[derive(Debug)]
 pub(crate) enum LegWork {
     Compute {
@@ -34,7 +34,7 @@ pub(crate) enum LegWork {
     },
 }
 
-/// What came of it.
+/// The result of such work.
 #[derive(Debug)]
 pub(crate) enum LegWorkDone {
     Computed(WorkId, Box<Result<Computed, RunError>>),

@@ -21,7 +21,7 @@ fn cosigning(n: u8) -> Cosigning {
     Cosigning::new(node_key(n), &set(4)).unwrap()
 }
 
-/// What validator `n` says of this ledger.
+/// The statement of validator `n` about this ledger.
 fn statement(n: u8, ledger: &Ledger) -> Vec<u8> {
     let mut cosigning = cosigning(n);
     cosigning.grown(ledger.checkpoint(), 1_700_000_000).unwrap();

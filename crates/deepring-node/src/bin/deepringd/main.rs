@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is logged unless `RUST_LOG` says otherwise: the node at work, and of the engine what is wrong.
+/// The filter of the log unless `RUST_LOG` says otherwise: the node at work, and of the engine what is wrong.
 fn log_filter() -> tracing_subscriber::EnvFilter {
     let asked = std::env::var("RUST_LOG").unwrap_or_default();
     match asked.is_empty() {
@@ -80,7 +80,7 @@ fn stop_with_stdin() {
     let _ = waits.recv();
 }
 
-/// What a node tells while it starts, in the log.
+/// Logs the progress of a node that starts.
 struct Told(Mutex<u64>);
 
 impl NodeProgress for Told {

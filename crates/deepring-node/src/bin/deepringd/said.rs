@@ -1,4 +1,4 @@
-//! What is printed, and the exit code of what went wrong.
+//! The texts that the daemon prints, and the exit code of each error.
 
 use std::fmt;
 use std::io::Write as _;

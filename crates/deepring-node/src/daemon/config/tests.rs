@@ -14,7 +14,7 @@ fn owner_text() -> String {
     SecretKey::<Owner>::from_halves(&[7; 32], &[8; 32]).unwrap().public().to_string()
 }
 
-/// What has no default, and one peer.
+/// The keys that have no default, and one peer.
 fn least() -> String {
     format!(
         "ring = \"model.ring\"\nowner = \"{}\"\nvalidators = \"validators.set\"\ndata = \"data\"\nnode_key = \"node.key\"\n\n\

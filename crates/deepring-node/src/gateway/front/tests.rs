@@ -29,7 +29,7 @@ mod looked;
 const NONCE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const TENSOR: &str = r#"{"name":"x","dtype":"f32","dims":[4],"data":[0.1,-0.0,"NaN","-Infinity"]}"#;
 
-/// What happens to a query.
+/// The fate of a query.
 enum Fate {
     /// Its outputs are its inputs.
     Answered,

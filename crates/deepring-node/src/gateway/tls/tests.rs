@@ -68,7 +68,7 @@ fn started(tls: TlsSection) -> (SocketAddr, oneshot::Sender<()>, std::thread::Jo
     (at, stop, serving)
 }
 
-/// What is at `/health`, for who trusts an authority and shows a certificate.
+/// Fetches `/health` as a client that trusts an authority and shows a certificate.
 fn health_at(
     at: SocketAddr,
     trusts: &Authority,

@@ -37,7 +37,7 @@ struct Waiting {
     reply: oneshot::Sender<MendBody>,
 }
 
-/// What another host asks. While it waits, it counts against its sender.
+/// A question of another host. While it waits, it counts against its sender.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) from: PublicKey<Host>,

@@ -1,4 +1,4 @@
-//! What hosts say to each other to keep their copies whole, beside the messages of queries.
+//! Messages between hosts that keep their copies whole, beside the messages of queries.
 //!
 //! ```text
 //! kind 1 | version 1 = 1 | number 8 | contents

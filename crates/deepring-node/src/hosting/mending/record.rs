@@ -25,7 +25,7 @@ pub enum RecordError {
 
 /// The ledger that a host's repairs go on.
 pub trait RepairRecord: Send + 'static {
-    /// What it says of copies now.
+    /// Reads the standing of the copies by this ledger.
     ///
     /// # Errors
     /// [`RecordError`].
@@ -38,7 +38,7 @@ pub trait RepairRecord: Send + 'static {
     fn record(&self, entry: Entry) -> impl Future<Output = Result<u64, RecordError>> + Send;
 }
 
-/// What a ledger says of the copies of one version of a ring, for one of its hosts.
+/// How copies of one version of a ring stand by a ledger, for one of its hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyStanding {
     /// Blocks of this host's that are quarantined by its own alarm: its repair ends that.
@@ -49,7 +49,7 @@ pub struct CopyStanding {
     quarantined: BTreeSet<([u8; 64], u32)>,
     /// Hosts that were revoked.
     revoked: BTreeSet<[u8; 64]>,
-    /// What this host's next entry is bound to.
+    /// The binding of this host's next entry.
     pub binding: Binding,
 }
 

@@ -1,4 +1,4 @@
-//! What other hosts are given of this host's copies: chunks as they are in the file, answers to challenges, countersignatures.
+//! Answers to other hosts about this host's copies: chunks as they are in the file, answers to challenges, countersignatures.
 //!
 //! The attacker is another host of the ring. It is told nothing that it could not read in its own copy: chunks are given encrypted,
 //! to hosts that hold the block, and digests are under the block's key. What it says is no evidence: an answer that differs from
@@ -45,7 +45,7 @@ pub(crate) struct CopyServer<R, E: Engine> {
     pub(crate) questions: mpsc::Receiver<Question>,
 }
 
-/// What one host was given lately.
+/// The chunks and answers that one host may be given, less those it was given lately.
 struct Allowances {
     chunks: Allowance,
     audits: Allowance,

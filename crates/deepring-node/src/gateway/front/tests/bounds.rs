@@ -1,4 +1,4 @@
-//! What one client may take of a gateway, and what that leaves to others.
+//! The share of a gateway that one client may take, and what that leaves to others.
 
 use std::pin::pin;
 

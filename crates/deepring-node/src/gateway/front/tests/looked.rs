@@ -1,4 +1,4 @@
-//! What is looked at: the page, the network, and the ledger's entries with their proofs.
+//! Views of the gateway: the page, the network, and the ledger's entries with their proofs.
 
 use deepring::Finding;
 use deepring::keys::AuthorKey;
