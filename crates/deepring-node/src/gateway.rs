@@ -88,7 +88,7 @@ pub struct Health {
     pub caught_up: bool,
     /// The blocks that the deal gives it are open.
     pub blocks_open: bool,
-    /// What it signs can be kept.
+    /// Its disk can keep what it signs.
     pub disk_writable: bool,
 }
 

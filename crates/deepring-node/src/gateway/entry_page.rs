@@ -15,7 +15,7 @@ pub(crate) struct EntryPage {
     at: u64,
     /// The author's public key.
     author: String,
-    /// What happened, in a word or two.
+    /// The kind of event, in a word or two.
     event: &'static str,
     /// Id of the ring; its digest, where decisions name that.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -30,10 +30,10 @@ pub(crate) struct RingPage<'a> {
     owner: String,
     /// Name of the log that records its decisions.
     origin: String,
-    /// What the network takes; a dimension is a number, or a name that each query decides.
+    /// The network's inputs; a dimension is a number, or a name that each query decides.
     #[schema(value_type = Vec<SpecSchema>)]
     inputs: &'a [TensorSpec],
-    /// What it gives.
+    /// The network's outputs.
     #[schema(value_type = Vec<SpecSchema>)]
     outputs: &'a [TensorSpec],
     /// Whether a picture can be sent.
@@ -92,7 +92,7 @@ pub(crate) struct ProgressPage {
 pub(crate) struct ReadyPage {
     /// All of the below.
     ready: bool,
-    /// What it depends on.
+    /// The conditions that it depends on.
     health: Health,
 }
 

@@ -45,11 +45,11 @@ pub(crate) struct Problem {
     /// The word.
     #[serde(rename = "type")]
     kind: ProblemType,
-    /// What the word says.
+    /// The meaning of the word.
     title: &'static str,
     /// The status of the response.
     status: u16,
-    /// What is wrong with this request.
+    /// The reason why this request has no answer.
     detail: String,
     /// Seconds after which asking again makes sense.
     #[serde(skip)]
