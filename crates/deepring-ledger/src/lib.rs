@@ -50,7 +50,7 @@ mod checkpoint;
 mod directory;
 pub mod entry;
 mod error;
-mod extension;
+pub mod extension;
 pub mod fsck;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -13,8 +13,6 @@ use crate::key::VerifierKey;
 use crate::log_trust::LogTrust;
 use crate::witness::{Cosignature, QuorumError};
 
-pub use crate::extension::{ExtensionProof, VerifiedExtension};
-
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// Longest path from a leaf to a root, in hashes.
 const MAX_PATH: usize = 64;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use deepring_ledger::extension::VerifiedExtension;
 use deepring_ledger::fsck::{LedgerFinding, LedgerReport};
 use deepring_ledger::log::CheckpointError;
-use deepring_ledger::proof::{ProofError, VerifiedExtension};
+use deepring_ledger::proof::ProofError;
 use deepring_ledger::{Checkpoint, ExtensionProof};
 use serde_json::{Value, json};
 
