@@ -277,7 +277,7 @@ fn a_receipt_of_another_format_version_is_malformed() {
     for version in [0, 1, 2, 3, 5] {
         let mut other = file.clone();
         other[8] = version;
-        let wanted = DecodeError::BadValue { field: "format version", found: u64::from(version) };
+        let wanted = DecodeError::OtherVersion { found: u16::from(version), known: 4 };
         assert_eq!(Decision::decode(&other), Err(wanted));
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct GraphReader<'a> {
     parts: &'a [Part],
     /// Part of each initializer.
     place: HashMap<&'a str, usize>,
-    /// As in [`Operators`].
+    /// As in [`Operators`](super::Operators).
     pub(super) uses: BTreeMap<usize, usize>,
     /// Who makes a value.
     pub(super) maker: HashMap<&'a str, &'a NodeProto>,
