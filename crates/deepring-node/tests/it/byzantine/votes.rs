@@ -207,7 +207,8 @@ fn a_validator_whose_votes_are_lies_keeps_no_set_from_changing() {
                 net.certified(4).await;
                 let kept = net.up[&3].look(|ledger| ledger.checkpoint().as_str().to_owned()).await;
                 Checkpoint::verify_by_set(&kept.unwrap(), &next_set()).unwrap();
-                assert!(net.term(1) < 64 && net.sent(n, VOTES) > 0, "{what}: it said nothing");
+                net.until(&format!("it votes for {what}"), |net| net.sent(n, VOTES) > 0).await;
+                assert!(net.term(1) < 64, "{what}");
                 assert_eq!(net.equal_rows().await.entries.len(), 4, "{what}");
             });
         }
